@@ -1,0 +1,183 @@
+//! The one door through which a run's state changes.
+
+use crate::call::{Link, Wait};
+use crate::cancel::{Cancel, Cause};
+use crate::error::IllegalEvent;
+use crate::event::Event;
+use crate::id::OpNo;
+use crate::run::{Op, Outcome, Run, Status};
+use crate::signal::Buffered;
+use crate::time::Timestamp;
+use crate::transition::Transition;
+
+impl Run {
+    /// Applies an event that happened at `time`. Checks that it fits the state and reconsiders nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalEvent`] if it does not fit; the state is then unchanged or, within one event, of no further use.
+    pub fn apply(&mut self, event: &Event, time: Timestamp) -> Result<(), IllegalEvent> {
+        let fits = match event {
+            Event::Triggered(_) => false,
+            Event::ContinuedAsNew(_) => self.is_active(),
+            _ if matches!(self.status, Status::Closed(_)) => false,
+            Event::Started => matches!(self.status, Status::Created),
+            // A run that never started may be cancelled, ends at its deadline, takes signals and can be wedged.
+            Event::CancelRequested { .. }
+            | Event::TimedOut { .. }
+            | Event::Cancelled { .. }
+            | Event::SignalReceived { .. }
+            | Event::CarriedChildEnded { .. }
+            | Event::ResultIgnored { .. }
+            | Event::Wedged { .. }
+            | Event::Unwedged => true,
+            _ => !matches!(self.status, Status::Created),
+        };
+        if !fits || time < self.time || !self.change(event, time) {
+            return Err(IllegalEvent { event: event.name(), state: self.state_name() });
+        }
+        self.time = time;
+        self.history = self.history.saturating_add(1);
+        Ok(())
+    }
+
+    /// Applies all events of a transition.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalEvent`] if one does not fit.
+    pub fn apply_all(&mut self, transition: &Transition, time: Timestamp) -> Result<(), IllegalEvent> {
+        transition.events.iter().try_for_each(|event| self.apply(event, time))
+    }
+
+    fn is_active(&self) -> bool {
+        matches!(self.status, Status::Running | Status::Cancelling(Cancel { until: Some(_), .. }))
+    }
+
+    /// Changes the state; `false` if the event does not fit it.
+    fn change(&mut self, event: &Event, time: Timestamp) -> bool {
+        match event {
+            Event::Triggered(_) => false,
+            Event::Started => self.become_status(Status::Running),
+            Event::Completed { output } => self.is_active() && self.close_run(Outcome::Completed(output.clone())),
+            Event::Failed { failure } => self.is_active() && self.close_run(Outcome::Failed(failure.clone())),
+            Event::TimedOut { failure } => {
+                self.is_cancelled_by(Cause::Deadline) && self.close_run(Outcome::TimedOut(failure.clone()))
+            }
+            Event::Cancelled { failure } => {
+                self.cancel().is_some()
+                    && !self.is_cancelled_by(Cause::Deadline)
+                    && self.close_run(Outcome::Cancelled(failure.clone()))
+            }
+            Event::ContinuedAsNew(_) => self.begin_anew(event, time),
+            Event::CancelRequested { cause, by, reason, grace } => {
+                let (by, reason) = (by.clone(), reason.clone());
+                let cancel = Cancel { cause: *cause, by, reason, grace: *grace, until: None };
+                self.cancel().is_none() && self.become_status(Status::Cancelling(cancel))
+            }
+            Event::CancelDelivered { until } => {
+                let due = self.holds_answers();
+                self.deliver_cancel(*until);
+                due
+            }
+            Event::Wedged { reason } => self.wedged.replace(reason.clone()).is_none(),
+            Event::Unwedged => self.wedged.take().is_some(),
+            Event::PatchMarked { .. } => self.is_active(),
+            Event::ResultIgnored { child } => {
+                matches!(self.children.get(child), Some(known) if known.link == Link::Loose) && self.forget_child(*child)
+            }
+            Event::CarriedChildEnded { child, result } => self.carried_child_ended(*child, result),
+            Event::SignalReceived { id, name, payload } => {
+                self.add_signal(Buffered { id: *id, name: name.clone(), payload: payload.clone() })
+            }
+            operation => self.change_operation(operation, time),
+        }
+    }
+
+    fn change_operation(&mut self, event: &Event, time: Timestamp) -> bool {
+        match event {
+            Event::StepScheduled { op, name, policy, timeout } => {
+                self.opens(*op) && self.add_step(*op, name, policy, *timeout, time)
+            }
+            Event::ChildTriggered { op, child, key, mode, deadline, on_timeout, .. } => {
+                let wait = Wait { deadline: *deadline, on_timeout: *on_timeout };
+                self.opens(*op) && self.add_call(*op, *child, key, *mode, wait)
+            }
+            Event::ChildRefused { op, .. } => self.opens(*op) && self.number(*op),
+            Event::TimerSet { op, at } => self.opens(*op) && self.add_timer(*op, *at),
+            Event::SignalAwaited { op, name, deadline } => self.opens(*op) && self.add_wait(*op, name, *deadline),
+            Event::StepAttemptFailed { op, failure, retry_at } => self.step_retries(*op, failure, *retry_at),
+            Event::StepCompleted { op, .. } | Event::StepFailed { op, .. } => {
+                matches!(self.ops.get(op), Some(Op::Step(_))) && self.close(*op).is_some()
+            }
+            Event::ChildCompleted { op, .. } | Event::ChildFailed { op, .. } | Event::ChildCancelled { op, .. } => {
+                self.close_call(*op, true)
+            }
+            Event::ChildTimedOut { op, ended, .. } => self.close_call(*op, *ended),
+            Event::TimerFired { op } => {
+                matches!(self.ops.get(op), Some(Op::Timer { at }) if *at <= time) && self.close(*op).is_some()
+            }
+            Event::SignalDelivered { op, id } => self.deliver_signal(*op, *id),
+            Event::SignalTimedOut { op } => {
+                matches!(self.ops.get(op), Some(Op::Signal { .. })) && self.close(*op).is_some()
+            }
+            Event::OperationDropped { op } => self.drop_pending(*op),
+            Event::Triggered(_)
+            | Event::Started
+            | Event::Completed { .. }
+            | Event::Failed { .. }
+            | Event::TimedOut { .. }
+            | Event::Cancelled { .. }
+            | Event::ContinuedAsNew(_)
+            | Event::ResultIgnored { .. }
+            | Event::CarriedChildEnded { .. }
+            | Event::SignalReceived { .. }
+            | Event::PatchMarked { .. }
+            | Event::CancelRequested { .. }
+            | Event::CancelDelivered { .. }
+            | Event::Wedged { .. }
+            | Event::Unwedged => false,
+        }
+    }
+
+    /// Whether a new operation may have this number now.
+    fn opens(&self, op: OpNo) -> bool {
+        self.is_active() && op >= self.next_op
+    }
+
+    /// An operation that was resolved already, but whose answer the handler had not seen, is dropped without effect.
+    fn drop_pending(&mut self, op: OpNo) -> bool {
+        match self.ops.get(&op) {
+            Some(Op::Call { .. }) => self.close_call(op, false),
+            Some(_) => self.close(op).is_some(),
+            None => self.is_active() && op < self.next_op,
+        }
+    }
+
+    fn is_cancelled_by(&self, cause: Cause) -> bool {
+        self.cancel().is_some_and(|cancel| cancel.cause == cause)
+    }
+
+    fn become_status(&mut self, status: Status) -> bool {
+        self.status = status;
+        true
+    }
+
+    fn close_run(&mut self, outcome: Outcome) -> bool {
+        self.forget_operations();
+        self.signals.clear();
+        self.wedged = None;
+        self.become_status(Status::Closed(outcome))
+    }
+
+    fn begin_anew(&mut self, event: &Event, time: Timestamp) -> bool {
+        let Ok(next) = Run::begin(self.id, event, time) else { return false };
+        if next.incarnation != self.incarnation + 1 {
+            return false;
+        }
+        *self = next;
+        // `apply` counts the event that begins the incarnation.
+        self.history = 0;
+        true
+    }
+}

@@ -1,0 +1,233 @@
+//! A call: the caller's side of a child run. Opened once, resolved exactly once.
+
+use crate::error::Rejection;
+use crate::event::{Carried, Event};
+use crate::failure::{Failure, FailureKind};
+use crate::id::{CallKey, OpNo, Payload, RunId};
+use crate::limits::Limits;
+use crate::run::{Decision, Due, Op, Outcome, Run};
+use crate::time::{Span, Timestamp};
+use crate::trigger::Target;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Whether the caller waits for the child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// It does: the child's end is the call's result, and the caller's end cancels the child.
+    Wait,
+    /// It does not: the child lives on, and only a cancel of the whole tree ends it.
+    Detach,
+}
+
+/// What becomes of a child when its caller stops waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnTimeout {
+    /// It is cancelled.
+    #[default]
+    Cancel,
+    /// It lives on, and its result is ignored.
+    Detach,
+}
+
+/// What a run knows of a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Child {
+    pub(crate) key: CallKey,
+    pub(crate) link: Link,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// An open call waits for it.
+    Awaited(OpNo),
+    /// Nobody waits: fire-and-forget, or its call was resolved by a timeout or drop.
+    Loose,
+    /// An earlier incarnation waited for it; a call with the same key takes over.
+    Carried(Option<Result<Payload, Failure>>),
+}
+
+/// A call that the handler asks for.
+pub(crate) struct NewCall {
+    pub(crate) op: OpNo,
+    pub(crate) target: Result<Target, Failure>,
+    pub(crate) name: String,
+    pub(crate) reentrant: bool,
+    pub(crate) key: Option<String>,
+    pub(crate) input: Payload,
+    pub(crate) mode: Mode,
+    pub(crate) timeout: Option<Span>,
+    pub(crate) on_timeout: OnTimeout,
+}
+
+impl Run {
+    /// Opens a call: a child and its trigger, or a refusal that the handler is told of.
+    pub(crate) fn open_call(&self, call: NewCall, now: Timestamp, limits: &Limits) -> Decision {
+        self.check_new_operation(call.op, limits)?;
+        let NewCall { op, name, mode, on_timeout, .. } = &call;
+        let refuse = |failure: Failure| Ok(vec![Event::ChildRefused { op: *op, name: name.clone(), failure }]);
+        let target = match &call.target {
+            Ok(target) => target.clone(),
+            Err(failure) => return refuse(failure.clone()),
+        };
+        if let Err(rejection) = self.check_call(&call, limits) {
+            return refuse(Failure::new(FailureKind::Refused, rejection.code(), format!("{rejection}")));
+        }
+        let key = match &call.key {
+            Some(key) => CallKey::Named(key.clone()),
+            None => CallKey::Numbered { incarnation: self.incarnation, op: *op },
+        };
+        let child = self.id.child(&key);
+        let deadline = call.timeout.filter(|_| *mode == Mode::Wait).map(|timeout| now.after(timeout));
+        let input_digest = call.input.digest();
+        let (op, mode, on_timeout) = (*op, *mode, *on_timeout);
+        let mut events = vec![Event::ChildTriggered { op, target, child, key, input_digest, mode, deadline, on_timeout }];
+        if let Some(Child { link: Link::Carried(Some(result)), .. }) = self.children.get(&child) {
+            events.push(match result.clone() {
+                Ok(output) => Event::ChildCompleted { op, output },
+                Err(failure) => Event::ChildFailed { op, failure },
+            });
+        }
+        Ok(events)
+    }
+
+    fn check_call(&self, call: &NewCall, limits: &Limits) -> Result<(), Rejection> {
+        Rejection::check_size("a name", call.name.len(), limits.name_bytes)?;
+        Rejection::check_size("the input", call.input.len(), limits.payload_bytes)?;
+        Rejection::check_count("children", self.children_started as usize, limits.children as usize)?;
+        let path = || {
+            let mut path = self.trigger.path.clone();
+            path.push(call.name.clone());
+            path
+        };
+        if call.name == self.trigger.target.name && !call.reentrant {
+            return Err(Rejection::Recursion { name: call.name.clone(), path: path() });
+        }
+        if self.trigger.depth + 1 >= limits.depth {
+            return Err(Rejection::TooDeep { limit: limits.depth, path: path() });
+        }
+        let Some(key) = &call.key else { return Ok(()) };
+        Rejection::check_size("a call key", key.len(), limits.name_bytes)?;
+        let child = self.id.child(&CallKey::Named(key.clone()));
+        match self.children.get(&child) {
+            None | Some(Child { link: Link::Carried(_), .. }) => Ok(()),
+            Some(Child { link: Link::Awaited(_) | Link::Loose, .. }) => {
+                Err(Rejection::DuplicateKey { key: key.clone(), child })
+            }
+        }
+    }
+
+    /// A child has ended.
+    pub(crate) fn resolve_call(&self, child: RunId, outcome: Outcome, now: Timestamp) -> Decision {
+        self.check_alive()?;
+        let known = self.children.get(&child).ok_or(Rejection::Stale)?;
+        let event = match (&known.link, outcome) {
+            (Link::Loose, _) => return Ok(vec![Event::ResultIgnored { child }]),
+            (Link::Carried(Some(_)), _) => return Err(Rejection::Stale),
+            (Link::Carried(None), outcome) => Event::CarriedChildEnded { child, result: outcome.into_result() },
+            (Link::Awaited(op), Outcome::Completed(output)) => Event::ChildCompleted { op: *op, output },
+            (Link::Awaited(op), Outcome::Failed(failure)) => Event::ChildFailed { op: *op, failure },
+            (Link::Awaited(op), Outcome::TimedOut(failure)) => Event::ChildTimedOut { op: *op, failure, ended: true },
+            (Link::Awaited(op), Outcome::Cancelled(failure)) => Event::ChildCancelled { op: *op, failure },
+        };
+        let mut events = vec![event];
+        events.extend(self.deliver_after_last(child, now));
+        Ok(events)
+    }
+
+    /// A caller stops waiting.
+    pub(crate) fn call_timed_out(&self, op: OpNo) -> Decision {
+        let message = "the child took longer than its caller waits";
+        let failure = Failure::new(FailureKind::TimedOut, "call-timeout", message);
+        Ok(vec![Event::ChildTimedOut { op, failure, ended: false }])
+    }
+
+    pub(crate) fn add_call(&mut self, op: OpNo, child: RunId, key: &CallKey, mode: Mode, wait: Wait) -> bool {
+        let carried = matches!(self.children.get(&child), Some(Child { link: Link::Carried(_), .. }));
+        self.children_started += u32::from(!carried);
+        let link = match mode {
+            Mode::Wait => {
+                if let Some(deadline) = wait.deadline {
+                    self.due.insert((deadline, Due::Op(op)));
+                }
+                self.open(op, Op::Call { child, deadline: wait.deadline, on_timeout: wait.on_timeout });
+                Link::Awaited(op)
+            }
+            Mode::Detach => {
+                self.number(op);
+                Link::Loose
+            }
+        };
+        self.children.insert(child, Child { key: key.clone(), link });
+        true
+    }
+
+    /// The call is resolved; the child has ended, or goes on with nobody waiting.
+    pub(crate) fn close_call(&mut self, op: OpNo, ended: bool) -> bool {
+        let Some(Op::Call { child, .. }) = self.ops.get(&op) else { return false };
+        let child = *child;
+        self.close(op);
+        if ended { self.forget_child(child) } else { self.let_go(child) }
+    }
+
+    /// Nobody waits for the child any more.
+    pub(crate) fn let_go(&mut self, child: RunId) -> bool {
+        self.children.get_mut(&child).map(|known| known.link = Link::Loose).is_some()
+    }
+
+    /// The child has ended. A named key is used up with it, so the child stays known by that.
+    pub(crate) fn forget_child(&mut self, child: RunId) -> bool {
+        match self.children.get(&child) {
+            Some(Child { key: CallKey::Numbered { .. }, .. }) => self.children.remove(&child).is_some(),
+            Some(Child { key: CallKey::Named(_), .. }) => self.let_go(child),
+            None => false,
+        }
+    }
+
+    pub(crate) fn carried_child_ended(&mut self, child: RunId, result: &Result<Payload, Failure>) -> bool {
+        match self.children.get_mut(&child) {
+            Some(Child { link: link @ Link::Carried(None), .. }) => {
+                *link = Link::Carried(Some(result.clone()));
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Children that open calls wait for.
+    pub(crate) fn awaited_children(&self) -> impl Iterator<Item = RunId> + '_ {
+        let awaited = |(child, known): (&RunId, &Child)| match known.link {
+            Link::Awaited(_) | Link::Carried(None) => Some(*child),
+            Link::Loose | Link::Carried(Some(_)) => None,
+        };
+        self.children.iter().filter_map(awaited)
+    }
+
+    /// Every child that may be alive, awaited or not.
+    pub fn children(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.children.keys().copied()
+    }
+
+    /// Children that go along into the next incarnation.
+    pub(crate) fn carried_children(&self) -> Vec<Carried> {
+        let carry = |(child, known): (&RunId, &Child)| {
+            let (awaited, result) = match &known.link {
+                Link::Awaited(_) => (true, None),
+                Link::Loose => (false, None),
+                Link::Carried(result) => (true, result.clone()),
+            };
+            Carried { child: *child, key: known.key.clone(), awaited, result }
+        };
+        self.children.iter().map(carry).collect()
+    }
+}
+
+/// Until when a caller waits, and what follows.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait {
+    pub(crate) deadline: Option<Timestamp>,
+    pub(crate) on_timeout: OnTimeout,
+}

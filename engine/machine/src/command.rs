@@ -1,0 +1,142 @@
+//! What is asked of a run.
+
+use crate::call::{Mode, OnTimeout};
+use crate::cancel::Cause;
+use crate::failure::Failure;
+use crate::id::{OpNo, Payload, RunId, SignalId};
+use crate::retry::Policy;
+use crate::run::Outcome;
+use crate::time::{Span, Timestamp};
+use crate::trigger::Target;
+use alloc::string::String;
+
+/// What is asked of a run, by the world or by its own handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Call the handler.
+    Start,
+    /// An attempt of a step has ended.
+    EndAttempt {
+        /// The operation.
+        op: OpNo,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// How.
+        result: Result<Payload, Failure>,
+        /// Chance for the pause before the next one.
+        jitter: u32,
+    },
+    /// A child has ended.
+    ResolveCall {
+        /// The child.
+        child: RunId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A signal comes.
+    Signal {
+        /// Its id.
+        id: SignalId,
+        /// Its name.
+        name: String,
+        /// Its content.
+        payload: Payload,
+    },
+    /// End the run, children first, with room for compensation. With no grace: end it now.
+    Cancel {
+        /// What asks for it.
+        cause: Cause,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// How long its handler may compensate; `None`: as the limits say.
+        grace: Option<Span>,
+    },
+    /// Time has passed: do the earliest thing that is due.
+    Wake {
+        /// Chance for the pause before a next attempt.
+        jitter: u32,
+    },
+    /// Handler and history do not agree.
+    Wedge {
+        /// Position, what was expected, what came.
+        reason: String,
+    },
+    /// Handler and history agree again.
+    Unwedge,
+    /// The handler asks for something.
+    Issue(Issue),
+}
+
+/// What a handler asks for. Operations bear the number that they got when they were called for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Issue {
+    /// Execute a step.
+    Step {
+        /// The operation.
+        op: OpNo,
+        /// The step's name.
+        name: String,
+        /// When it is tried again.
+        policy: Policy,
+        /// How long one attempt may take.
+        timeout: Option<Span>,
+    },
+    /// Start a child.
+    Call {
+        /// The operation.
+        op: OpNo,
+        /// What to start; `Err`: why it cannot be.
+        target: Result<Target, Failure>,
+        /// Its name, also where there is no such target.
+        name: String,
+        /// Whether it may be called by its own kind.
+        reentrant: bool,
+        /// A key of the caller's.
+        key: Option<String>,
+        /// What it is given.
+        input: Payload,
+        /// Whether the caller waits.
+        mode: Mode,
+        /// How long.
+        timeout: Option<Span>,
+        /// What becomes of the child then.
+        on_timeout: OnTimeout,
+    },
+    /// Sleep.
+    Sleep {
+        /// The operation.
+        op: OpNo,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Wait for a signal.
+    Await {
+        /// The operation.
+        op: OpNo,
+        /// Its name.
+        name: String,
+        /// How long.
+        timeout: Option<Span>,
+    },
+    /// An operation is not wanted any more.
+    Drop {
+        /// The operation.
+        op: OpNo,
+    },
+    /// Mark a patch.
+    Patch {
+        /// The patch.
+        id: String,
+    },
+    /// The handler has ended.
+    Return(Result<Payload, Failure>),
+    /// The handler wants to begin anew.
+    ContinueAsNew {
+        /// With what.
+        input: Payload,
+        /// The seed of the next incarnation's random numbers.
+        seed: u64,
+    },
+}

@@ -1,0 +1,40 @@
+//! What the world owes a run.
+
+use crate::cancel::Cause;
+use crate::id::{OpNo, RunId};
+use crate::time::{Span, Timestamp};
+use alloc::string::String;
+
+/// What the world owes a run. Derived from its state, so that nothing is forgotten in a crash; may be done twice, so
+/// each bears what tells it from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Call its handler.
+    Start,
+    /// Execute a step.
+    RunStep(StepTask),
+    /// Cancel a child.
+    CancelChild {
+        /// The child.
+        child: RunId,
+        /// What asks for it.
+        cause: Cause,
+        /// Why.
+        reason: String,
+        /// How long it may compensate; `None`: as the limits say.
+        grace: Option<Span>,
+    },
+}
+
+/// An attempt of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepTask {
+    /// The operation. With run and incarnation it makes the idempotency key, the same for all attempts.
+    pub op: OpNo,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// Not before.
+    pub at: Timestamp,
+    /// When it must have ended.
+    pub deadline: Option<Timestamp>,
+}

@@ -1,0 +1,120 @@
+//! Why a command is refused, and why an event cannot be applied.
+
+use crate::id::{OpNo, RunId};
+use alloc::string::String;
+use alloc::vec::Vec;
+use thiserror::Error;
+
+/// A command that means nothing, or is not allowed, in the present state. Ordinary; nothing happened.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Rejection {
+    /// The run has ended; nothing changes it any more.
+    #[error("the run has ended ({0})")]
+    Closed(&'static str),
+    /// The run was started already.
+    #[error("the run was started already")]
+    AlreadyStarted,
+    /// The run has not been started.
+    #[error("the run has not been started")]
+    NotStarted,
+    /// The operation, attempt or child that the command speaks of is not the one that the run waits for.
+    #[error("the run does not wait for this any more")]
+    Stale,
+    /// A signal with this id came before.
+    #[error("a signal with this id came before")]
+    DuplicateSignal,
+    /// The run is being cancelled already.
+    #[error("the run is being cancelled already")]
+    AlreadyCancelling,
+    /// Nothing is due yet.
+    #[error("nothing is due")]
+    NothingDue,
+    /// The run is wedged, or is not, and the command is for the other case.
+    #[error("the run is {0}wedged")]
+    Wedged(&'static str),
+    /// Something is larger than the limit.
+    #[error("{what} of {size} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// There are more of something than the limit.
+    #[error("the run has reached its limit of {limit} {what}")]
+    TooMany {
+        /// What there are too many of.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A call would go deeper than the limit.
+    #[error("call chain deeper than the limit of {limit}: {}", path.join(" -> "))]
+    TooDeep {
+        /// The limit.
+        limit: u32,
+        /// The names on the way down, the refused one last.
+        path: Vec<String>,
+    },
+    /// A run would call its own kind.
+    #[error("{name} may not trigger itself ({}); mark it re-entrant if that is meant", path.join(" -> "))]
+    Recursion {
+        /// The workflow.
+        name: String,
+        /// The names on the way down, the refused one last.
+        path: Vec<String>,
+    },
+    /// A call key was used already.
+    #[error("this run has used the call key {key:?} already, for {child}")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+        /// The child that it stands for.
+        child: RunId,
+    },
+    /// An operation came under a number that was used already.
+    #[error("operation {0} was issued already")]
+    DuplicateOperation(OpNo),
+}
+
+impl Rejection {
+    pub(crate) fn check_size(what: &'static str, size: usize, limit: usize) -> Result<(), Rejection> {
+        if size > limit { Err(Rejection::TooLarge { what, size, limit }) } else { Ok(()) }
+    }
+
+    pub(crate) fn check_count(what: &'static str, count: usize, limit: usize) -> Result<(), Rejection> {
+        if count >= limit { Err(Rejection::TooMany { what, limit }) } else { Ok(()) }
+    }
+
+    /// A word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Rejection::Closed(_) => "closed",
+            Rejection::AlreadyStarted => "already-started",
+            Rejection::NotStarted => "not-started",
+            Rejection::Stale => "stale",
+            Rejection::DuplicateSignal => "duplicate-signal",
+            Rejection::AlreadyCancelling => "already-cancelling",
+            Rejection::NothingDue => "nothing-due",
+            Rejection::Wedged(_) => "wedged",
+            Rejection::TooLarge { .. } => "too-large",
+            Rejection::TooMany { .. } => "too-many",
+            Rejection::TooDeep { .. } => "depth-limit",
+            Rejection::Recursion { .. } => "recursion",
+            Rejection::DuplicateKey { .. } => "duplicate-call-key",
+            Rejection::DuplicateOperation(_) => "duplicate-operation",
+        }
+    }
+}
+
+/// An event that does not fit the state: the history is not one that this machine could have written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{event} cannot happen to a run that is {state}")]
+pub struct IllegalEvent {
+    /// The event's name.
+    pub event: &'static str,
+    /// The state's name.
+    pub state: &'static str,
+}

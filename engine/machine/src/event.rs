@@ -1,0 +1,388 @@
+//! What happened.
+//!
+//! Events are stored for ever. New ones are added at the end of the enum, fields are never changed or removed:
+//! their numbers and layout are the format of every log ever written, and golden histories hold us to it.
+
+use crate::call::{Mode, OnTimeout};
+use crate::cancel::Cause;
+use crate::failure::Failure;
+use crate::id::{CallKey, OpNo, Payload, RunId, SignalId};
+use crate::retry::Policy;
+use crate::signal::Buffered;
+use crate::time::{Span, Timestamp};
+use crate::trigger::{Target, Trigger};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// What happened to a run. Each line says from which state it is possible and what follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The run exists. Only as the first event; the run waits for its start.
+    Triggered(Box<Trigger>),
+    /// The handler is called. From created; the run is running.
+    Started,
+    /// The handler returned a value. From running; the run has ended.
+    Completed {
+        /// The value.
+        output: Payload,
+    },
+    /// The handler returned or caused a failure. From running; the run has ended.
+    Failed {
+        /// The failure.
+        failure: Failure,
+    },
+    /// The run's deadline passed, and its handler has ended or its grace ran out. The run has ended.
+    TimedOut {
+        /// What the handler said at the end, or that its time ran out.
+        failure: Failure,
+    },
+    /// The run was cancelled, and its handler has ended or its grace ran out. The run has ended.
+    Cancelled {
+        /// What the handler said at the end, or who cancelled it and why.
+        failure: Failure,
+    },
+    /// The handler begins anew under the same run id. From running; the next incarnation waits for its start.
+    ContinuedAsNew(Box<Boundary>),
+
+    /// A step is to be executed. From running.
+    StepScheduled {
+        /// The operation.
+        op: OpNo,
+        /// The step's name.
+        name: String,
+        /// When it is tried again.
+        policy: Policy,
+        /// How long one attempt may take.
+        timeout: Option<Span>,
+    },
+    /// A step succeeded. While it is pending.
+    StepCompleted {
+        /// The operation.
+        op: OpNo,
+        /// Its result.
+        output: Payload,
+    },
+    /// An attempt failed and another one follows. While the step is pending.
+    StepAttemptFailed {
+        /// The operation.
+        op: OpNo,
+        /// Why.
+        failure: Failure,
+        /// When the next attempt begins.
+        retry_at: Timestamp,
+    },
+    /// A step failed for good. While it is pending.
+    StepFailed {
+        /// The operation.
+        op: OpNo,
+        /// Why.
+        failure: Failure,
+    },
+
+    /// A child was started, in the same batch. From running.
+    ChildTriggered {
+        /// The operation.
+        op: OpNo,
+        /// What was started.
+        target: Target,
+        /// The child.
+        child: RunId,
+        /// What tells the call from others.
+        key: CallKey,
+        /// A digest of its input.
+        input_digest: u64,
+        /// Whether the caller waits.
+        mode: Mode,
+        /// When the caller stops waiting.
+        deadline: Option<Timestamp>,
+        /// What becomes of the child then.
+        on_timeout: OnTimeout,
+    },
+    /// A call was refused before anything started. From running.
+    ChildRefused {
+        /// The operation.
+        op: OpNo,
+        /// What was to be started.
+        name: String,
+        /// Why not.
+        failure: Failure,
+    },
+    /// A child succeeded. While its call is open.
+    ChildCompleted {
+        /// The operation.
+        op: OpNo,
+        /// The child's output.
+        output: Payload,
+    },
+    /// A child failed. While its call is open.
+    ChildFailed {
+        /// The operation.
+        op: OpNo,
+        /// The child's failure.
+        failure: Failure,
+    },
+    /// A child timed out, or the caller stopped waiting for it. While its call is open.
+    ChildTimedOut {
+        /// The operation.
+        op: OpNo,
+        /// Why.
+        failure: Failure,
+        /// Whether the child has ended.
+        ended: bool,
+    },
+    /// A child was cancelled. While its call is open.
+    ChildCancelled {
+        /// The operation.
+        op: OpNo,
+        /// Who cancelled it and why.
+        failure: Failure,
+    },
+    /// A child ended whose call was resolved before: the late result is kept on the child's log and changes nothing here.
+    ResultIgnored {
+        /// The child.
+        child: RunId,
+    },
+    /// A child that an earlier incarnation waited for has ended; a call with the same key will find its result.
+    CarriedChildEnded {
+        /// The child.
+        child: RunId,
+        /// How it ended.
+        result: Result<Payload, Failure>,
+    },
+
+    /// The handler sleeps. From running.
+    TimerSet {
+        /// The operation.
+        op: OpNo,
+        /// Until when.
+        at: Timestamp,
+    },
+    /// The time has come. While the timer is pending.
+    TimerFired {
+        /// The operation.
+        op: OpNo,
+    },
+
+    /// The handler waits for a signal. From running.
+    SignalAwaited {
+        /// The operation.
+        op: OpNo,
+        /// The signal's name.
+        name: String,
+        /// Until when.
+        deadline: Option<Timestamp>,
+    },
+    /// A signal came. Until the run has ended.
+    SignalReceived {
+        /// Its id.
+        id: SignalId,
+        /// Its name.
+        name: String,
+        /// Its content.
+        payload: Payload,
+    },
+    /// A signal was handed to an operation that waits for it.
+    SignalDelivered {
+        /// The operation.
+        op: OpNo,
+        /// The signal's id.
+        id: SignalId,
+    },
+    /// No signal came in time. While the wait is pending.
+    SignalTimedOut {
+        /// The operation.
+        op: OpNo,
+    },
+
+    /// The handler dropped an operation that was pending. From running.
+    OperationDropped {
+        /// The operation.
+        op: OpNo,
+    },
+    /// The handler took the new way at this patch. From running.
+    PatchMarked {
+        /// The patch.
+        id: String,
+    },
+
+    /// Somebody wants the run to end. Its children are cancelled first.
+    CancelRequested {
+        /// What asks for it.
+        cause: Cause,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// How long the handler may compensate, once its children have ended.
+        grace: Span,
+    },
+    /// The children have ended; everything that the handler waits for is cancelled. It may compensate until the grace ends.
+    CancelDelivered {
+        /// When it must have ended.
+        until: Timestamp,
+    },
+
+    /// Handler and history do not agree. The run is parked; nothing is lost.
+    Wedged {
+        /// Position, what was expected, what came.
+        reason: String,
+    },
+    /// The handler fits the history again; what came meanwhile is handed to it.
+    Unwedged,
+}
+
+/// What a run takes along when it continues as new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boundary {
+    /// The incarnation that begins.
+    pub incarnation: u32,
+    /// As it was triggered, with the new input.
+    pub trigger: Trigger,
+    /// When the run was triggered.
+    pub triggered_at: Timestamp,
+    /// Children that are alive, or whose result nobody has asked for.
+    pub children: Vec<Carried>,
+    /// Signals that nobody has asked for.
+    pub signals: Vec<Buffered>,
+    /// Signals that came before.
+    pub signals_seen: Vec<SignalId>,
+}
+
+/// A child of an earlier incarnation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The child.
+    pub child: RunId,
+    /// The call's key, by which it can be called again.
+    pub key: CallKey,
+    /// Whether the caller waited for it, so that its end ends the child.
+    pub awaited: bool,
+    /// How it ended.
+    pub result: Option<Result<Payload, Failure>>,
+}
+
+/// What the handler is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Begin.
+    Start,
+    /// An operation has ended.
+    Resolved {
+        /// The operation.
+        op: OpNo,
+        /// How.
+        result: Result<Payload, Failure>,
+    },
+    /// A signal for an operation.
+    Signal {
+        /// The operation.
+        op: OpNo,
+        /// Which.
+        id: SignalId,
+    },
+    /// No signal came in time.
+    NoSignal {
+        /// The operation.
+        op: OpNo,
+    },
+    /// A child that is not awaited was started.
+    Spawned {
+        /// The operation.
+        op: OpNo,
+        /// The child.
+        child: RunId,
+    },
+    /// Everything pending is cancelled.
+    Cancel,
+}
+
+impl Event {
+    /// What the handler is told of it, if anything.
+    pub fn answer(&self) -> Option<Answer> {
+        let failed = |op: &OpNo, failure: &Failure| Answer::Resolved { op: *op, result: Err(failure.clone()) };
+        match self {
+            Event::Started => Some(Answer::Start),
+            Event::StepCompleted { op, output } | Event::ChildCompleted { op, output } => {
+                Some(Answer::Resolved { op: *op, result: Ok(output.clone()) })
+            }
+            Event::StepFailed { op, failure }
+            | Event::ChildRefused { op, failure, .. }
+            | Event::ChildFailed { op, failure }
+            | Event::ChildTimedOut { op, failure, .. }
+            | Event::ChildCancelled { op, failure } => Some(failed(op, failure)),
+            Event::ChildTriggered { op, child, mode: Mode::Detach, .. } => {
+                Some(Answer::Spawned { op: *op, child: *child })
+            }
+            Event::TimerFired { op } => Some(Answer::Resolved { op: *op, result: Ok(Payload::from(Vec::new())) }),
+            Event::SignalDelivered { op, id } => Some(Answer::Signal { op: *op, id: *id }),
+            Event::SignalTimedOut { op } => Some(Answer::NoSignal { op: *op }),
+            Event::CancelDelivered { .. } => Some(Answer::Cancel),
+            Event::Triggered(_)
+            | Event::Completed { .. }
+            | Event::Failed { .. }
+            | Event::TimedOut { .. }
+            | Event::Cancelled { .. }
+            | Event::ContinuedAsNew(_)
+            | Event::StepScheduled { .. }
+            | Event::StepAttemptFailed { .. }
+            | Event::ChildTriggered { mode: Mode::Wait, .. }
+            | Event::ResultIgnored { .. }
+            | Event::CarriedChildEnded { .. }
+            | Event::TimerSet { .. }
+            | Event::SignalAwaited { .. }
+            | Event::SignalReceived { .. }
+            | Event::OperationDropped { .. }
+            | Event::PatchMarked { .. }
+            | Event::CancelRequested { .. }
+            | Event::Wedged { .. }
+            | Event::Unwedged => None,
+        }
+    }
+
+    /// Whether the run has ended with it.
+    pub fn is_terminal(&self) -> bool {
+        matches!(
+            self,
+            Event::Completed { .. } | Event::Failed { .. } | Event::TimedOut { .. } | Event::Cancelled { .. }
+        )
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Triggered(_) => "Triggered",
+            Event::Started => "Started",
+            Event::Completed { .. } => "Completed",
+            Event::Failed { .. } => "Failed",
+            Event::TimedOut { .. } => "TimedOut",
+            Event::Cancelled { .. } => "Cancelled",
+            Event::ContinuedAsNew(_) => "ContinuedAsNew",
+            Event::StepScheduled { .. } => "StepScheduled",
+            Event::StepCompleted { .. } => "StepCompleted",
+            Event::StepAttemptFailed { .. } => "StepAttemptFailed",
+            Event::StepFailed { .. } => "StepFailed",
+            Event::ChildTriggered { .. } => "ChildTriggered",
+            Event::ChildRefused { .. } => "ChildRefused",
+            Event::ChildCompleted { .. } => "ChildCompleted",
+            Event::ChildFailed { .. } => "ChildFailed",
+            Event::ChildTimedOut { .. } => "ChildTimedOut",
+            Event::ChildCancelled { .. } => "ChildCancelled",
+            Event::ResultIgnored { .. } => "ResultIgnored",
+            Event::CarriedChildEnded { .. } => "CarriedChildEnded",
+            Event::TimerSet { .. } => "TimerSet",
+            Event::TimerFired { .. } => "TimerFired",
+            Event::SignalAwaited { .. } => "SignalAwaited",
+            Event::SignalReceived { .. } => "SignalReceived",
+            Event::SignalDelivered { .. } => "SignalDelivered",
+            Event::SignalTimedOut { .. } => "SignalTimedOut",
+            Event::OperationDropped { .. } => "OperationDropped",
+            Event::PatchMarked { .. } => "PatchMarked",
+            Event::CancelRequested { .. } => "CancelRequested",
+            Event::CancelDelivered { .. } => "CancelDelivered",
+            Event::Wedged { .. } => "Wedged",
+            Event::Unwedged => "Unwedged",
+        }
+    }
+}

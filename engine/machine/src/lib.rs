@@ -1,0 +1,46 @@
+//! The life of one run, as three pure functions over plain data.
+//!
+//! - [`Run::decide`]: what a command means now. Reads state, changes nothing.
+//! - [`Run::apply`]: the only door through which state changes, live and in replay.
+//! - [`Run::outstanding`]: everything that the world still owes the run.
+//!
+//! There is no clock, no randomness, no I/O and no async runtime here, and `no_std` proves it: time and chance
+//! come in with commands. Rules live in `decide`; `apply` checks only that an event fits the state, so that
+//! a stricter rule of tomorrow still reads the histories of today.
+//!
+//! One file per entity: [`step`], [`call`], [`timer`], [`signal`], [`cancel`]; the run itself is in `run`.
+
+#![no_std]
+
+extern crate alloc;
+
+mod apply;
+pub mod call;
+pub mod cancel;
+mod command;
+mod effect;
+mod error;
+mod event;
+mod failure;
+mod id;
+mod limits;
+pub mod retry;
+mod run;
+pub mod signal;
+pub mod step;
+mod time;
+pub mod timer;
+mod transition;
+mod trigger;
+
+pub use command::{Command, Issue};
+pub use effect::{Effect, StepTask};
+pub use error::{IllegalEvent, Rejection};
+pub use event::{Answer, Boundary, Carried, Event};
+pub use failure::{Failure, FailureKind};
+pub use id::{CallKey, OpNo, Payload, RunId, SignalId};
+pub use limits::Limits;
+pub use run::{Op, Outcome, Run, Status};
+pub use time::{Span, Timestamp};
+pub use transition::Transition;
+pub use trigger::{Origin, Parent, Target, Trigger};

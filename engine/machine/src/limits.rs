@@ -1,0 +1,39 @@
+//! How large things may become.
+
+use crate::time::Span;
+
+/// How large things may become. Settings, not part of any history: a run that was allowed stays allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest input, output or signal, in bytes.
+    pub payload_bytes: usize,
+    /// The most events of one incarnation; a run that needs more continues as new.
+    pub history: u32,
+    /// The most operations that one run waits for at the same time.
+    pub open_operations: usize,
+    /// The most children that one incarnation starts.
+    pub children: u32,
+    /// The most signals that wait for a run to ask for them.
+    pub buffered_signals: usize,
+    /// How many triggers deep calls may go: runs exist at depth 0 to `depth - 1`.
+    pub depth: u32,
+    /// The longest name or key, in bytes.
+    pub name_bytes: usize,
+    /// How long a cancelled run may compensate, where the request does not say.
+    pub cancel_grace: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            payload_bytes: 2 << 20,
+            history: 50_000,
+            open_operations: 10_000,
+            children: 10_000,
+            buffered_signals: 10_000,
+            depth: 3,
+            name_bytes: 256,
+            cancel_grace: Span(30_000_000),
+        }
+    }
+}
