@@ -84,7 +84,8 @@ impl Run {
             Event::Unwedged => self.wedged.take().is_some(),
             Event::PatchMarked { .. } => self.is_active(),
             Event::ResultIgnored { child } => {
-                matches!(self.children.get(child), Some(known) if known.link == Link::Loose) && self.forget_child(*child)
+                matches!(self.children.get(child), Some(known) if known.link == Link::Loose)
+                    && self.forget_child(*child)
             }
             Event::CarriedChildEnded { child, result } => self.carried_child_ended(*child, result),
             Event::SignalReceived { id, name, payload } => {

@@ -84,7 +84,8 @@ impl Run {
         let deadline = call.timeout.filter(|_| *mode == Mode::Wait).map(|timeout| now.after(timeout));
         let input_digest = call.input.digest();
         let (op, mode, on_timeout) = (*op, *mode, *on_timeout);
-        let mut events = vec![Event::ChildTriggered { op, target, child, key, input_digest, mode, deadline, on_timeout }];
+        let mut events =
+            vec![Event::ChildTriggered { op, target, child, key, input_digest, mode, deadline, on_timeout }];
         if let Some(Child { link: Link::Carried(Some(result)), .. }) = self.children.get(&child) {
             events.push(match result.clone() {
                 Ok(output) => Event::ChildCompleted { op, output },

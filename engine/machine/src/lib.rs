@@ -18,6 +18,7 @@ mod apply;
 pub mod call;
 pub mod cancel;
 mod command;
+mod decide;
 mod effect;
 mod error;
 mod event;

@@ -1,22 +1,17 @@
-//! The run: its state, and the two functions through which everything goes.
+//! The run: its state, what can be asked of it, and how operations are opened and closed.
 
-use crate::call::{Child, Link, NewCall, OnTimeout};
-use crate::cancel::{Cancel, Cause};
-use crate::command::{Command, Issue};
-use crate::effect::Effect;
+use crate::call::{Child, Link, OnTimeout};
+use crate::cancel::Cancel;
 use crate::error::{IllegalEvent, Rejection};
 use crate::event::{Boundary, Event};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::id::{OpNo, Payload, RunId, SignalId};
-use crate::limits::Limits;
 use crate::signal::Buffered;
 use crate::step::Step;
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::{String, ToString};
-use alloc::vec;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// What a command means: events, or why it means nothing.
@@ -173,214 +168,6 @@ impl Run {
             run.children.insert(carried.child, Child { key: carried.key.clone(), link });
         }
         run
-    }
-
-    /// What `command` means at `now`. Changes nothing; apply the events, in order, to make it happen.
-    ///
-    /// # Errors
-    ///
-    /// A [`Rejection`] says why it means nothing.
-    pub fn decide(&self, command: Command, now: Timestamp, limits: &Limits) -> Decision {
-        match command {
-            Command::Start => self.start(),
-            Command::EndAttempt { op, attempt, result, jitter } => {
-                self.end_attempt(op, attempt, result, jitter, now, limits)
-            }
-            Command::ResolveCall { child, outcome } => self.resolve_call(child, outcome, now),
-            Command::Signal { id, name, payload } => self.receive_signal(id, name, payload, limits),
-            Command::Cancel { cause, by, reason, grace } => self.request_cancel(cause, by, reason, grace, now, limits),
-            Command::Wake { jitter } => self.wake(jitter, now, limits),
-            Command::Wedge { reason } => self.wedge(reason),
-            Command::Unwedge => self.unwedge(),
-            Command::Issue(issue) => self.issue(issue, now, limits),
-        }
-    }
-
-    fn issue(&self, issue: Issue, now: Timestamp, limits: &Limits) -> Decision {
-        match issue {
-            Issue::Step { op, name, policy, timeout } => self.schedule_step(op, name, policy, timeout, limits),
-            Issue::Call { op, target, name, reentrant, key, input, mode, timeout, on_timeout } => self.open_call(
-                NewCall { op, target, name, reentrant, key, input, mode, timeout, on_timeout },
-                now,
-                limits,
-            ),
-            Issue::Sleep { op, until } => self.set_timer(op, until, limits),
-            Issue::Await { op, name, timeout } => self.await_signal(op, name, timeout, now, limits),
-            Issue::Drop { op } => self.drop_operation(op),
-            Issue::Patch { id } => self.mark_patch(id, limits),
-            Issue::Return(result) => self.end(result, limits),
-            Issue::ContinueAsNew { input, seed } => self.continue_as_new(input, seed, limits),
-        }
-    }
-
-    fn start(&self) -> Decision {
-        match self.status {
-            Status::Created => Ok(vec![Event::Started]),
-            Status::Closed(_) => Err(Rejection::Closed(self.state_name())),
-            Status::Running | Status::Cancelling(_) => Err(Rejection::AlreadyStarted),
-        }
-    }
-
-    fn drop_operation(&self, op: OpNo) -> Decision {
-        self.check_active()?;
-        if op < self.next_op { Ok(vec![Event::OperationDropped { op }]) } else { Err(Rejection::Stale) }
-    }
-
-    fn mark_patch(&self, id: String, limits: &Limits) -> Decision {
-        self.check_active()?;
-        Rejection::check_size("a patch's name", id.len(), limits.name_bytes)?;
-        Ok(vec![Event::PatchMarked { id }])
-    }
-
-    /// The handler has ended.
-    fn end(&self, result: Result<Payload, Failure>, limits: &Limits) -> Decision {
-        self.check_active()?;
-        let result = result.and_then(|output| {
-            let size = Rejection::check_size("the output", output.len(), limits.payload_bytes);
-            size.map(|()| output).map_err(|error| Failure::new(FailureKind::Limit, error.code(), error.to_string()))
-        });
-        Ok(vec![match (self.cancel(), result) {
-            (None, Ok(output)) => Event::Completed { output },
-            (None, Err(failure)) => Event::Failed { failure },
-            (Some(cancel), Ok(_)) => cancel.end(cancel.failure()),
-            (Some(cancel), Err(failure)) if failure.kind == FailureKind::Cancelled => cancel.end(cancel.failure()),
-            (Some(cancel), Err(failure)) => cancel.end(failure),
-        }])
-    }
-
-    fn continue_as_new(&self, input: Payload, seed: u64, limits: &Limits) -> Decision {
-        self.check_active()?;
-        if self.cancel().is_some() {
-            return self.end(Err(Failure::new(FailureKind::Cancelled, "cancelled", "cancelled")), limits);
-        }
-        if let Err(error) = Rejection::check_size("the input", input.len(), limits.payload_bytes) {
-            return self.end(Err(Failure::new(FailureKind::Limit, error.code(), error.to_string())), limits);
-        }
-        Ok(vec![Event::ContinuedAsNew(Box::new(Boundary {
-            incarnation: self.incarnation + 1,
-            trigger: Trigger { input, seed, ..self.trigger.clone() },
-            triggered_at: self.triggered_at,
-            children: self.carried_children(),
-            signals: self.signals.iter().cloned().collect(),
-            signals_seen: self.signals_seen.iter().copied().collect(),
-        }))])
-    }
-
-    fn wedge(&self, reason: String) -> Decision {
-        self.check_alive()?;
-        if self.wedged.is_some() { Err(Rejection::Wedged("")) } else { Ok(vec![Event::Wedged { reason }]) }
-    }
-
-    fn unwedge(&self) -> Decision {
-        self.check_alive()?;
-        if self.wedged.is_some() { Ok(vec![Event::Unwedged]) } else { Err(Rejection::Wedged("not ")) }
-    }
-
-    /// The earliest thing that is due.
-    fn wake(&self, jitter: u32, now: Timestamp, limits: &Limits) -> Decision {
-        self.check_alive()?;
-        if self.holds_answers() {
-            return Err(Rejection::NothingDue);
-        }
-        let passed = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, due)| *due);
-        let Some(due) = passed.into_iter().find(|due| !matches!(due, Due::Retry(_))) else {
-            return Err(Rejection::NothingDue);
-        };
-        let op = match due {
-            Due::Run => {
-                let reason = "its deadline passed".to_string();
-                return self.request_cancel(Cause::Deadline, "the engine".to_string(), reason, None, now, limits);
-            }
-            Due::Grace => return self.grace_ended(),
-            Due::Op(op) | Due::Retry(op) => op,
-        };
-        match self.ops.get(&op).ok_or(Rejection::NothingDue)? {
-            Op::Step(step) => self.step_timed_out(op, step, jitter, now),
-            Op::Call { .. } => self.call_timed_out(op),
-            Op::Timer { .. } => Ok(vec![Event::TimerFired { op }]),
-            Op::Signal { .. } => Ok(vec![Event::SignalTimedOut { op }]),
-        }
-    }
-
-    /// What an event makes the run do to its children at once, in the same batch. To be asked before it is applied.
-    pub fn consequences(&self, event: &Event) -> Vec<Effect> {
-        let let_go = |op: &OpNo| match self.ops.get(op) {
-            Some(Op::Call { child, on_timeout, .. }) => Some((*child, *on_timeout)),
-            _ => None,
-        };
-        let cancel = |child, reason: &str| Effect::CancelChild {
-            child,
-            cause: Cause::Parent,
-            reason: reason.to_string(),
-            grace: None,
-        };
-        match event {
-            Event::ChildTimedOut { op, ended: false, .. } => match let_go(op) {
-                Some((child, OnTimeout::Cancel)) => vec![cancel(child, "its caller stopped waiting")],
-                Some((_, OnTimeout::Detach)) | None => Vec::new(),
-            },
-            Event::OperationDropped { op } => {
-                let_go(op).map(|(child, _)| cancel(child, "its caller dropped the call")).into_iter().collect()
-            }
-            Event::CancelRequested { cause, reason, grace, .. } => self.cancel_children(*cause, reason, *grace),
-            event if event.is_terminal() => {
-                self.awaited_children().map(|child| cancel(child, "its caller has ended")).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// Everything that the world still owes the run: what a process that has just read its history must do.
-    pub fn outstanding(&self) -> impl Iterator<Item = Effect> + '_ {
-        let start = matches!(self.status, Status::Created).then_some(Effect::Start);
-        let cancels = match self.cancel() {
-            Some(cancel) if cancel.until.is_none() => self.cancel_children(cancel.cause, &cancel.reason, cancel.grace),
-            Some(_) | None => Vec::new(),
-        };
-        let steps = self.ops.iter().filter(|_| self.executes_steps()).filter_map(|(op, pending)| match pending {
-            Op::Step(step) => Some(Effect::RunStep(step.task(*op))),
-            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } => None,
-        });
-        start.into_iter().chain(cancels).chain(steps)
-    }
-
-    fn executes_steps(&self) -> bool {
-        !matches!(self.status, Status::Closed(_)) && self.wedged.is_none() && !self.holds_answers()
-    }
-
-    /// When something will be due that has not come by `now`, or is due already.
-    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        if matches!(self.status, Status::Closed(_)) || self.holds_answers() {
-            return None;
-        }
-        let counts = |entry: &&(Timestamp, Due)| !matches!(entry.1, Due::Retry(_)) || entry.0 > now;
-        self.due.iter().find(counts).map(|(at, _)| *at)
-    }
-
-    pub(crate) fn check_alive(&self) -> Result<(), Rejection> {
-        match self.status {
-            Status::Closed(_) => Err(Rejection::Closed(self.state_name())),
-            Status::Created | Status::Running | Status::Cancelling(_) => Ok(()),
-        }
-    }
-
-    /// Whether the handler may act.
-    fn check_active(&self) -> Result<(), Rejection> {
-        self.check_alive()?;
-        match self.status {
-            Status::Created => Err(Rejection::NotStarted),
-            _ if self.holds_answers() => Err(Rejection::AlreadyCancelling),
-            Status::Running | Status::Cancelling(_) | Status::Closed(_) => Ok(()),
-        }
-    }
-
-    pub(crate) fn check_new_operation(&self, op: OpNo, limits: &Limits) -> Result<(), Rejection> {
-        self.check_active()?;
-        if op < self.next_op {
-            return Err(Rejection::DuplicateOperation(op));
-        }
-        Rejection::check_count("pending operations", self.ops.len(), limits.open_operations)?;
-        Rejection::check_count("events of history; continue as new before that", self.history as usize, limits.history as usize)
     }
 
     pub(crate) fn cancel(&self) -> Option<&Cancel> {

@@ -72,10 +72,11 @@ impl Run {
         if step.attempt != attempt || self.holds_answers() {
             return Err(Rejection::Stale);
         }
-        let result = result.and_then(|output| match Rejection::check_size("the output", output.len(), limits.payload_bytes) {
-            Ok(()) => Ok(output),
-            Err(rejection) => Err(Failure::new(FailureKind::Limit, rejection.code(), format!("{rejection}"))),
-        });
+        let result =
+            result.and_then(|output| match Rejection::check_size("the output", output.len(), limits.payload_bytes) {
+                Ok(()) => Ok(output),
+                Err(rejection) => Err(Failure::new(FailureKind::Limit, rejection.code(), format!("{rejection}"))),
+            });
         Ok(vec![match result {
             Ok(output) => Event::StepCompleted { op, output },
             Err(failure) => step.failed(op, failure, jitter, now),
@@ -98,14 +99,8 @@ impl Run {
         timeout: Option<Span>,
         time: Timestamp,
     ) -> bool {
-        let step = Step {
-            name: name.into(),
-            attempt: 1,
-            at: time,
-            last_failure: None,
-            policy: policy.clone(),
-            timeout,
-        };
+        let step =
+            Step { name: name.into(), attempt: 1, at: time, last_failure: None, policy: policy.clone(), timeout };
         if let Some(deadline) = step.deadline() {
             self.due.insert((deadline, Due::Op(op)));
         }
