@@ -41,7 +41,8 @@ pub fn prefix<'a>(prefix: &'a [u8], end: &'a mut Vec<u8>) -> KeyRange<'a> {
 
 /// How records become rows. One fold serves live commits, catching up and rebuilding.
 pub trait Fold: Send + Sync {
-    /// The version of the rows; rows of another version are rebuilt from the records.
+    /// The version of the rows; rows of another version are rebuilt from the records. `u32::MAX` is the journal's
+    /// own word for rows that are not known.
     fn version(&self) -> u32;
 
     /// The row after `record`, given the row before it. Must depend on nothing else.
@@ -105,6 +106,9 @@ impl Change {
 
 /// Where rows are kept. A cache of the log: it may lose everything and must never invent anything.
 pub trait Index: Send + Sync {
+    /// Forgets everything.
+    fn clear(&self) -> Result<(), IndexError>;
+
     /// Applies the changes of everything up to `watermark`, as one unit.
     fn apply(&self, changes: Vec<Change>, watermark: Lsn) -> Result<(), IndexError>;
 
@@ -132,6 +136,11 @@ struct State {
 }
 
 impl Index for MemoryIndex {
+    fn clear(&self) -> Result<(), IndexError> {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::default();
+        Ok(())
+    }
+
     fn apply(&self, changes: Vec<Change>, watermark: Lsn) -> Result<(), IndexError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for Change { stream, row, removed, added } in changes {

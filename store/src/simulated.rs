@@ -58,7 +58,7 @@ pub struct SimDisk {
 
 type FileId = usize;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     files: Vec<SimFile>,
     /// The folder as the process sees it.
@@ -67,15 +67,18 @@ struct State {
     durable_names: BTreeMap<String, FileId>,
     unsynced_names: Vec<NameChange>,
     operations: u64,
+    /// What each operation was.
+    trace: Vec<String>,
     fault: Fault,
     grown: u64,
     lock: Arc<AtomicBool>,
 }
 
+/// Contents are shared until they differ: damage tests make half a million disks out of one.
 #[derive(Clone, Default)]
 struct SimFile {
-    current: Vec<u8>,
-    durable: Vec<u8>,
+    current: Arc<Vec<u8>>,
+    durable: Arc<Vec<u8>>,
     unsynced: Vec<Write>,
 }
 
@@ -125,9 +128,10 @@ impl SimDisk {
     }
 
     /// A disk with these files, all durable.
-    pub fn with_files(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> SimDisk {
+    pub fn with_files<C: Into<Arc<Vec<u8>>>>(files: impl IntoIterator<Item = (String, C)>) -> SimDisk {
         let mut state = State::default();
         for (name, content) in files {
+            let content = content.into();
             state.files.push(SimFile { current: content.clone(), durable: content, unsynced: Vec::new() });
             state.names.insert(name.clone(), state.files.len() - 1);
             state.durable_names.insert(name, state.files.len() - 1);
@@ -138,12 +142,18 @@ impl SimDisk {
     /// Its files as a process sees them.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let state = self.state();
-        state.names.iter().map(|(name, file)| (name.clone(), state.files[*file].current.clone())).collect()
+        state.names.iter().map(|(name, file)| (name.clone(), state.files[*file].current.to_vec())).collect()
     }
 
     /// How many operations changed the disk, or would have.
     pub fn operations(&self) -> u64 {
         self.state().operations
+    }
+
+    /// What an operation was, counted from 1: "write 000000000001.seg", "rename MANIFEST.new".
+    pub fn operation(&self, number: u64) -> Option<String> {
+        let index = usize::try_from(number.checked_sub(1)?).ok()?;
+        self.state().trace.get(index).cloned()
     }
 
     /// Plans a fault. Operations are counted from 1; see [`SimDisk::operations`].
@@ -170,11 +180,21 @@ impl SimDisk {
             let file = &state.files[file];
             let mut content = file.durable.clone();
             for write in &file.unsynced {
-                fate.apply(write, &mut content, &mut chance);
+                fate.apply(write, Arc::make_mut(&mut content), &mut chance);
             }
             files.push((name, content));
         }
         SimDisk::with_files(files)
+    }
+
+    /// The disk that the next process finds after this one was killed: all that was written is there to be read,
+    /// and what was not synced can still be lost in a crash. Faults and the lock are gone with the process.
+    #[must_use]
+    pub fn kill(&self) -> SimDisk {
+        let mut state = self.state().clone();
+        state.fault = Fault::None;
+        state.lock = Arc::default();
+        SimDisk { state: Arc::new(Mutex::new(state)) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -264,8 +284,9 @@ impl Chance {
 
 impl State {
     /// Counts an operation that changes the disk, and says whether it works.
-    fn operate(&mut self) -> io::Result<u64> {
+    fn operate(&mut self, what: &str, name: &str) -> io::Result<u64> {
         self.operations += 1;
+        self.trace.push(format!("{what} {name}"));
         let now = self.operations;
         match self.fault {
             Fault::CrashAt(at) if now >= at => Err(io::Error::other("the simulated machine is dead")),
@@ -280,7 +301,12 @@ impl State {
     }
 
     fn rename(&mut self, change: Name) -> io::Result<()> {
-        let order = self.operate()?;
+        let (what, name) = match &change {
+            Name::Put(name, _) => ("create", name),
+            Name::Move(from, _) => ("rename", from),
+            Name::Remove(name) => ("remove", name),
+        };
+        let order = self.operate(what, &name.clone())?;
         change.apply(&mut self.names);
         self.unsynced_names.push(NameChange { order, change });
         Ok(())
@@ -293,8 +319,12 @@ impl State {
         self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn name_of(&self, file: FileId) -> String {
+        self.names.iter().find(|(_, known)| **known == file).map(|(name, _)| name.clone()).unwrap_or_default()
+    }
+
     fn sync(&mut self, file: FileId) -> io::Result<()> {
-        let result = self.operate();
+        let result = self.operate("sync", &self.name_of(file));
         let failed = result.is_err() && !self.dead();
         let file = &mut self.files[file];
         if failed {
@@ -302,7 +332,7 @@ impl State {
             file.unsynced.clear();
         } else if result.is_ok() {
             for write in std::mem::take(&mut file.unsynced) {
-                put(&mut file.durable, write.offset, &write.bytes);
+                put(Arc::make_mut(&mut file.durable), write.offset, &write.bytes);
             }
         }
         result.map(|_| ())
@@ -339,7 +369,7 @@ impl Disk for SimDisk {
     }
     fn sync_folder(&self) -> io::Result<()> {
         let mut state = self.state();
-        state.operate()?;
+        state.operate("sync", "the folder")?;
         let changes = std::mem::take(&mut state.unsynced_names);
         for change in changes {
             change.change.apply(&mut state.durable_names);
@@ -385,7 +415,8 @@ impl DiskFile for Handle {
     }
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        let order = state.operate()?;
+        let name = state.name_of(self.file);
+        let order = state.operate("write", &name)?;
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let length = state.files[self.file].current.len();
         let growth = (offset + buffer.len()).saturating_sub(length) as u64;
@@ -397,7 +428,7 @@ impl DiskFile for Handle {
         }
         state.grown += growth;
         let file = &mut state.files[self.file];
-        put(&mut file.current, offset, buffer);
+        put(Arc::make_mut(&mut file.current), offset, buffer);
         file.unsynced.push(Write { order, offset, bytes: buffer.to_vec() });
         Ok(())
     }
@@ -437,6 +468,18 @@ mod tests {
     }
 
     #[test]
+    fn a_killed_process_leaves_what_it_wrote_readable_and_not_durable() {
+        let disk = written();
+        disk.plan(Fault::CrashAt(0));
+        let next = disk.kill();
+        let mut found = [0; 6];
+        next.open("a").unwrap().read_at(&mut found, 0).unwrap();
+        assert_eq!(&found, b"UNSYNC");
+        assert_eq!(content(&next.crash(Outcome::Lost, 1)), b"synced");
+        assert!(disk.open("a").is_err(), "the two do not share their faults");
+    }
+
+    #[test]
     fn a_name_is_lost_where_the_folder_was_not_synced() {
         let disk = SimDisk::new();
         disk.create("a").unwrap().sync_all().unwrap();
@@ -458,6 +501,7 @@ mod tests {
         let disk = written();
         disk.plan(Fault::CrashAt(disk.operations() + 1));
         assert!(disk.sync_folder().is_err());
+        assert_eq!(disk.operation(disk.operations()).as_deref(), Some("sync the folder"));
         assert!(disk.open("a").is_err());
     }
 

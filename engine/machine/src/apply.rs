@@ -17,23 +17,7 @@ impl Run {
     ///
     /// [`IllegalEvent`] if it does not fit; the state is then unchanged or, within one event, of no further use.
     pub fn apply(&mut self, event: &Event, time: Timestamp) -> Result<(), IllegalEvent> {
-        let fits = match event {
-            Event::Triggered(_) => false,
-            Event::ContinuedAsNew(_) => self.is_active(),
-            _ if matches!(self.status, Status::Closed(_)) => false,
-            Event::Started => matches!(self.status, Status::Created),
-            // A run that never started may be cancelled, ends at its deadline, takes signals and can be wedged.
-            Event::CancelRequested { .. }
-            | Event::TimedOut { .. }
-            | Event::Cancelled { .. }
-            | Event::SignalReceived { .. }
-            | Event::CarriedChildEnded { .. }
-            | Event::ResultIgnored { .. }
-            | Event::Wedged { .. }
-            | Event::Unwedged => true,
-            _ => !matches!(self.status, Status::Created),
-        };
-        if !fits || time < self.time || !self.change(event, time) {
+        if !self.fits(event) || time < self.time || !self.change(event, time) {
             return Err(IllegalEvent { event: event.name(), state: self.state_name() });
         }
         self.time = time;
@@ -50,7 +34,51 @@ impl Run {
         transition.events.iter().try_for_each(|event| self.apply(event, time))
     }
 
-    fn is_active(&self) -> bool {
+    /// Whether this kind of event can happen in this state; what it speaks of is for [`Run::change`] to check.
+    fn fits(&self, event: &Event) -> bool {
+        let wedged = self.wedged.is_some();
+        match event {
+            Event::Triggered(_) => false,
+            Event::Started => matches!(self.status, Status::Created) && !wedged,
+            // What the handler says, while nobody has asked it to end.
+            Event::Completed { .. } | Event::Failed { .. } | Event::ContinuedAsNew(_) => {
+                matches!(self.status, Status::Running) && !wedged
+            }
+            // What it asks for, as long as it is heard.
+            Event::StepScheduled { .. }
+            | Event::ChildTriggered { .. }
+            | Event::ChildRefused { .. }
+            | Event::TimerSet { .. }
+            | Event::SignalAwaited { .. }
+            | Event::OperationDropped { .. }
+            | Event::PatchMarked { .. } => self.is_active() && !wedged,
+            // What it is handed, as long as it is told.
+            Event::StepCompleted { .. }
+            | Event::StepAttemptFailed { .. }
+            | Event::StepFailed { .. }
+            | Event::ChildTimedOut { ended: false, .. }
+            | Event::TimerFired { .. }
+            | Event::SignalDelivered { .. }
+            | Event::SignalTimedOut { .. } => self.is_active(),
+            // What the world may say to a run that never started, or that waits for its children to end.
+            Event::TimedOut { .. }
+            | Event::Cancelled { .. }
+            | Event::ChildCompleted { .. }
+            | Event::ChildFailed { .. }
+            | Event::ChildTimedOut { ended: true, .. }
+            | Event::ChildCancelled { .. }
+            | Event::ResultIgnored { .. }
+            | Event::CarriedChildEnded { .. }
+            | Event::SignalReceived { .. }
+            | Event::CancelRequested { .. }
+            | Event::CancelDelivered { .. }
+            | Event::Wedged { .. }
+            | Event::Unwedged => !matches!(self.status, Status::Closed(_)),
+        }
+    }
+
+    /// Whether the handler is under way: called, and not kept in the dark while its children are being cancelled.
+    pub(crate) fn is_active(&self) -> bool {
         matches!(self.status, Status::Running | Status::Cancelling(Cancel { until: Some(_), .. }))
     }
 
@@ -58,9 +86,12 @@ impl Run {
     fn change(&mut self, event: &Event, time: Timestamp) -> bool {
         match event {
             Event::Triggered(_) => false,
-            Event::Started => self.become_status(Status::Running),
-            Event::Completed { output } => self.is_active() && self.close_run(Outcome::Completed(output.clone())),
-            Event::Failed { failure } => self.is_active() && self.close_run(Outcome::Failed(failure.clone())),
+            Event::Started => {
+                self.started = true;
+                self.become_status(Status::Running)
+            }
+            Event::Completed { output } => self.close_run(Outcome::Completed(output.clone())),
+            Event::Failed { failure } => self.close_run(Outcome::Failed(failure.clone())),
             Event::TimedOut { failure } => {
                 self.is_cancelled_by(Cause::Deadline) && self.close_run(Outcome::TimedOut(failure.clone()))
             }
@@ -75,14 +106,10 @@ impl Run {
                 let cancel = Cancel { cause: *cause, by, reason, grace: *grace, until: None };
                 self.cancel().is_none() && self.become_status(Status::Cancelling(cancel))
             }
-            Event::CancelDelivered { until } => {
-                let due = self.holds_answers();
-                self.deliver_cancel(*until);
-                due
-            }
+            Event::CancelDelivered { until } => self.started && self.holds_answers() && self.deliver_cancel(*until),
             Event::Wedged { reason } => self.wedged.replace(reason.clone()).is_none(),
             Event::Unwedged => self.wedged.take().is_some(),
-            Event::PatchMarked { .. } => self.is_active(),
+            Event::PatchMarked { .. } => true,
             Event::ResultIgnored { child } => {
                 matches!(self.children.get(child), Some(known) if known.link == Link::Loose)
                     && self.forget_child(*child)
@@ -114,13 +141,19 @@ impl Run {
             Event::ChildCompleted { op, .. } | Event::ChildFailed { op, .. } | Event::ChildCancelled { op, .. } => {
                 self.close_call(*op, true)
             }
-            Event::ChildTimedOut { op, ended, .. } => self.close_call(*op, *ended),
+            Event::ChildTimedOut { op, ended, .. } => {
+                (*ended || self.time_is_up(*op, time)) && self.close_call(*op, *ended)
+            }
             Event::TimerFired { op } => {
-                matches!(self.ops.get(op), Some(Op::Timer { at }) if *at <= time) && self.close(*op).is_some()
+                matches!(self.ops.get(op), Some(Op::Timer { .. }))
+                    && self.time_is_up(*op, time)
+                    && self.close(*op).is_some()
             }
             Event::SignalDelivered { op, id } => self.deliver_signal(*op, *id),
             Event::SignalTimedOut { op } => {
-                matches!(self.ops.get(op), Some(Op::Signal { .. })) && self.close(*op).is_some()
+                matches!(self.ops.get(op), Some(Op::Signal { .. }))
+                    && self.time_is_up(*op, time)
+                    && self.close(*op).is_some()
             }
             Event::OperationDropped { op } => self.drop_pending(*op),
             Event::Triggered(_)
@@ -141,9 +174,14 @@ impl Run {
         }
     }
 
-    /// Whether a new operation may have this number now.
+    /// Whether a new operation may have this number.
     fn opens(&self, op: OpNo) -> bool {
-        self.is_active() && op >= self.next_op
+        (self.next_op..OpNo::END).contains(&op)
+    }
+
+    /// Whether an operation is past its deadline. Nothing happens early, whatever a clock said.
+    fn time_is_up(&self, op: OpNo, time: Timestamp) -> bool {
+        self.ops.get(&op).and_then(Op::deadline).is_some_and(|deadline| deadline <= time)
     }
 
     /// An operation that was resolved already, but whose answer the handler had not seen, is dropped without effect.
@@ -151,7 +189,7 @@ impl Run {
         match self.ops.get(&op) {
             Some(Op::Call { .. }) => self.close_call(op, false),
             Some(_) => self.close(op).is_some(),
-            None => self.is_active() && op < self.next_op,
+            None => op < self.next_op,
         }
     }
 
@@ -173,7 +211,7 @@ impl Run {
 
     fn begin_anew(&mut self, event: &Event, time: Timestamp) -> bool {
         let Ok(next) = Run::begin(self.id, event, time) else { return false };
-        if next.incarnation != self.incarnation + 1 {
+        if Some(next.incarnation) != self.incarnation.checked_add(1) {
             return false;
         }
         *self = next;

@@ -46,6 +46,8 @@ pub(crate) enum Link {
     Awaited(OpNo),
     /// Nobody waits: fire-and-forget, or its call was resolved by a timeout or drop.
     Loose,
+    /// It has ended, and its key is used up.
+    Ended,
     /// An earlier incarnation waited for it; a call with the same key takes over.
     Carried(Option<Result<Payload, Failure>>),
 }
@@ -67,6 +69,8 @@ impl Run {
     /// Opens a call: a child and its trigger, or a refusal that the handler is told of.
     pub(crate) fn open_call(&self, call: NewCall, now: Timestamp, limits: &Limits) -> Decision {
         self.check_new_operation(call.op, limits)?;
+        // The log keeps the name of a refused call too.
+        Rejection::check_size("a name", call.name.len(), limits.name_bytes)?;
         let NewCall { op, name, mode, on_timeout, .. } = &call;
         let refuse = |failure: Failure| Ok(vec![Event::ChildRefused { op: *op, name: name.clone(), failure }]);
         let target = match &call.target {
@@ -86,7 +90,7 @@ impl Run {
         let (op, mode, on_timeout) = (*op, *mode, *on_timeout);
         let mut events =
             vec![Event::ChildTriggered { op, target, child, key, input_digest, mode, deadline, on_timeout }];
-        if let Some(Child { link: Link::Carried(Some(result)), .. }) = self.children.get(&child) {
+        if let (Mode::Wait, Some(Child { link: Link::Carried(Some(result)), .. })) = (mode, self.children.get(&child)) {
             events.push(match result.clone() {
                 Ok(output) => Event::ChildCompleted { op, output },
                 Err(failure) => Event::ChildFailed { op, failure },
@@ -96,8 +100,19 @@ impl Run {
     }
 
     fn check_call(&self, call: &NewCall, limits: &Limits) -> Result<(), Rejection> {
-        Rejection::check_size("a name", call.name.len(), limits.name_bytes)?;
         Rejection::check_size("the input", call.input.len(), limits.payload_bytes)?;
+        if let Some(key) = &call.key {
+            Rejection::check_size("a call key", key.len(), limits.name_bytes)?;
+            let child = self.id.child(&CallKey::Named(key.clone()));
+            match self.children.get(&child) {
+                None => {}
+                // Nothing is started: an earlier incarnation did.
+                Some(Child { link: Link::Carried(_), .. }) => return Ok(()),
+                Some(Child { link: Link::Awaited(_) | Link::Loose | Link::Ended, .. }) => {
+                    return Err(Rejection::DuplicateKey { key: key.clone(), child });
+                }
+            }
+        }
         Rejection::check_count("children", self.children_started as usize, limits.children as usize)?;
         let path = || {
             let mut path = self.trigger.path.clone();
@@ -107,18 +122,10 @@ impl Run {
         if call.name == self.trigger.target.name && !call.reentrant {
             return Err(Rejection::Recursion { name: call.name.clone(), path: path() });
         }
-        if self.trigger.depth + 1 >= limits.depth {
+        if self.trigger.depth.saturating_add(1) >= limits.depth {
             return Err(Rejection::TooDeep { limit: limits.depth, path: path() });
         }
-        let Some(key) = &call.key else { return Ok(()) };
-        Rejection::check_size("a call key", key.len(), limits.name_bytes)?;
-        let child = self.id.child(&CallKey::Named(key.clone()));
-        match self.children.get(&child) {
-            None | Some(Child { link: Link::Carried(_), .. }) => Ok(()),
-            Some(Child { link: Link::Awaited(_) | Link::Loose, .. }) => {
-                Err(Rejection::DuplicateKey { key: key.clone(), child })
-            }
-        }
+        Ok(())
     }
 
     /// A child has ended.
@@ -127,7 +134,7 @@ impl Run {
         let known = self.children.get(&child).ok_or(Rejection::Stale)?;
         let event = match (&known.link, outcome) {
             (Link::Loose, _) => return Ok(vec![Event::ResultIgnored { child }]),
-            (Link::Carried(Some(_)), _) => return Err(Rejection::Stale),
+            (Link::Ended | Link::Carried(Some(_)), _) => return Err(Rejection::Stale),
             (Link::Carried(None), outcome) => Event::CarriedChildEnded { child, result: outcome.into_result() },
             (Link::Awaited(op), Outcome::Completed(output)) => Event::ChildCompleted { op: *op, output },
             (Link::Awaited(op), Outcome::Failed(failure)) => Event::ChildFailed { op: *op, failure },
@@ -147,8 +154,15 @@ impl Run {
     }
 
     pub(crate) fn add_call(&mut self, op: OpNo, child: RunId, key: &CallKey, mode: Mode, wait: Wait) -> bool {
-        let carried = matches!(self.children.get(&child), Some(Child { link: Link::Carried(_), .. }));
-        self.children_started += u32::from(!carried);
+        let detached = match self.children.get(&child).map(|known| &known.link) {
+            None => {
+                self.children_started = self.children_started.saturating_add(1);
+                Link::Loose
+            }
+            Some(Link::Carried(None)) => Link::Loose,
+            Some(Link::Carried(Some(_))) => Link::Ended,
+            Some(Link::Awaited(_) | Link::Loose | Link::Ended) => return false,
+        };
         let link = match mode {
             Mode::Wait => {
                 if let Some(deadline) = wait.deadline {
@@ -159,7 +173,7 @@ impl Run {
             }
             Mode::Detach => {
                 self.number(op);
-                Link::Loose
+                detached
             }
         };
         self.children.insert(child, Child { key: key.clone(), link });
@@ -171,30 +185,36 @@ impl Run {
         let Some(Op::Call { child, .. }) = self.ops.get(&op) else { return false };
         let child = *child;
         self.close(op);
-        if ended { self.forget_child(child) } else { self.let_go(child) }
-    }
-
-    /// Nobody waits for the child any more.
-    pub(crate) fn let_go(&mut self, child: RunId) -> bool {
+        if ended {
+            return self.forget_child(child);
+        }
+        // It goes on, and nobody waits for it any more.
         self.children.get_mut(&child).map(|known| known.link = Link::Loose).is_some()
     }
 
     /// The child has ended. A named key is used up with it, so the child stays known by that.
     pub(crate) fn forget_child(&mut self, child: RunId) -> bool {
-        match self.children.get(&child) {
+        match self.children.get_mut(&child) {
             Some(Child { key: CallKey::Numbered { .. }, .. }) => self.children.remove(&child).is_some(),
-            Some(Child { key: CallKey::Named(_), .. }) => self.let_go(child),
+            Some(Child { key: CallKey::Named(_), link }) => {
+                *link = Link::Ended;
+                true
+            }
             None => false,
         }
     }
 
+    /// A result is kept for a call that may ask for it: only a named key comes again in a later incarnation.
     pub(crate) fn carried_child_ended(&mut self, child: RunId, result: &Result<Payload, Failure>) -> bool {
         match self.children.get_mut(&child) {
-            Some(Child { link: link @ Link::Carried(None), .. }) => {
+            Some(Child { link: link @ Link::Carried(None), key: CallKey::Named(_) }) => {
                 *link = Link::Carried(Some(result.clone()));
                 true
             }
-            Some(_) | None => false,
+            Some(Child { link: Link::Carried(None), key: CallKey::Numbered { .. } }) => self.forget_child(child),
+            Some(Child { link: Link::Awaited(_) | Link::Loose | Link::Ended | Link::Carried(Some(_)), .. }) | None => {
+                false
+            }
         }
     }
 
@@ -202,14 +222,14 @@ impl Run {
     pub(crate) fn awaited_children(&self) -> impl Iterator<Item = RunId> + '_ {
         let awaited = |(child, known): (&RunId, &Child)| match known.link {
             Link::Awaited(_) | Link::Carried(None) => Some(*child),
-            Link::Loose | Link::Carried(Some(_)) => None,
+            Link::Loose | Link::Ended | Link::Carried(Some(_)) => None,
         };
         self.children.iter().filter_map(awaited)
     }
 
-    /// Every child that may be alive, awaited or not.
+    /// Every child that may be alive, awaited or not, and those whose result an earlier incarnation did not ask for.
     pub fn children(&self) -> impl Iterator<Item = RunId> + '_ {
-        self.children.keys().copied()
+        self.children.iter().filter(|(_, known)| known.link != Link::Ended).map(|(child, _)| *child)
     }
 
     /// Children that go along into the next incarnation.
@@ -217,7 +237,8 @@ impl Run {
         let carry = |(child, known): (&RunId, &Child)| {
             let (awaited, result) = match &known.link {
                 Link::Awaited(_) => (true, None),
-                Link::Loose => (false, None),
+                // One that has ended goes along for its key.
+                Link::Loose | Link::Ended => (false, None),
                 Link::Carried(result) => (true, result.clone()),
             };
             Carried { child: *child, key: known.key.clone(), awaited, result }

@@ -92,23 +92,29 @@ impl Run {
         let cancel = Cancel { cause, by: cut(by), reason: cut(reason), grace, until: None };
         let mut events =
             vec![Event::CancelRequested { cause, by: cancel.by.clone(), reason: cancel.reason.clone(), grace }];
-        match self.status() {
-            // Nothing has happened that would have to be undone.
-            Status::Created => events.push(cancel.end(cancel.failure())),
-            _ if grace == Span(0) => events.push(cancel.end(cancel.failure())),
-            _ if self.awaited_children().next().is_none() => {
-                events.push(Event::CancelDelivered { until: now.after(grace) });
-            }
-            Status::Running | Status::Cancelling(_) | Status::Closed(_) => {}
+        if grace == Span(0) {
+            events.push(cancel.end(cancel.failure()));
+        } else if self.awaited_children().next().is_none() {
+            events.push(self.delivery(&cancel, now));
         }
         Ok(events)
+    }
+
+    /// What follows when no child is waited for any more. A handler that was not called cannot be told, nor has it done
+    /// anything that it would have to undo.
+    fn delivery(&self, cancel: &Cancel, now: Timestamp) -> Event {
+        if self.started {
+            Event::CancelDelivered { until: now.after(cancel.grace) }
+        } else {
+            cancel.end(cancel.failure())
+        }
     }
 
     /// The handler's turn, when `closing` is the last child that a cancelled run waits for.
     pub(crate) fn deliver_after_last(&self, closing: RunId, now: Timestamp) -> Option<Event> {
         let cancel = self.cancel().filter(|cancel| cancel.until.is_none())?;
         let others = self.awaited_children().any(|child| child != closing);
-        (!others).then(|| Event::CancelDelivered { until: now.after(cancel.grace) })
+        (!others).then(|| self.delivery(cancel, now))
     }
 
     pub(crate) fn grace_ended(&self) -> Decision {
@@ -116,12 +122,15 @@ impl Run {
         Ok(vec![cancel.end(cancel.failure())])
     }
 
-    pub(crate) fn deliver_cancel(&mut self, until: Timestamp) {
-        self.forget_operations();
-        if let Status::Cancelling(cancel) = &mut self.status {
-            cancel.until = Some(until);
+    pub(crate) fn deliver_cancel(&mut self, until: Timestamp) -> bool {
+        if self.awaited_children().next().is_some() {
+            return false;
         }
+        let Status::Cancelling(cancel) = &mut self.status else { return false };
+        cancel.until = Some(until);
+        self.forget_operations();
         self.due.insert((until, Due::Grace));
+        true
     }
 
     /// What a cancelled run tells the children that it waits for; of a whole tree, all children.

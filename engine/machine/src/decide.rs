@@ -1,7 +1,7 @@
 //! What a command means, and what the world owes a run.
 
 use crate::call::{NewCall, OnTimeout};
-use crate::cancel::Cause;
+use crate::cancel::{Cancel, Cause};
 use crate::command::{Command, Issue};
 use crate::effect::Effect;
 use crate::error::Rejection;
@@ -10,7 +10,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::id::{OpNo, Payload};
 use crate::limits::Limits;
 use crate::run::{Decision, Due, Op, Run, Status};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::trigger::Trigger;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -57,10 +57,12 @@ impl Run {
     }
 
     fn start(&self) -> Decision {
+        self.check_alive()?;
         match self.status {
+            Status::Created if self.wedged.is_some() => Err(Rejection::Wedged("")),
             Status::Created => Ok(vec![Event::Started]),
-            Status::Closed(_) => Err(Rejection::Closed(self.state_name())),
-            Status::Running | Status::Cancelling(_) => Err(Rejection::AlreadyStarted),
+            Status::Cancelling(_) if !self.started => Err(Rejection::AlreadyCancelling),
+            Status::Running | Status::Cancelling(_) | Status::Closed(_) => Err(Rejection::AlreadyStarted),
         }
     }
 
@@ -78,11 +80,7 @@ impl Run {
     /// The handler has ended.
     fn end(&self, result: Result<Payload, Failure>, limits: &Limits) -> Decision {
         self.check_active()?;
-        let result = result.and_then(|output| {
-            let size = Rejection::check_size("the output", output.len(), limits.payload_bytes);
-            size.map(|()| output).map_err(|error| Failure::new(FailureKind::Limit, error.code(), error.to_string()))
-        });
-        Ok(vec![match (self.cancel(), result) {
+        Ok(vec![match (self.cancel(), limits.bound(result)) {
             (None, Ok(output)) => Event::Completed { output },
             (None, Err(failure)) => Event::Failed { failure },
             (Some(cancel), Ok(_)) => cancel.end(cancel.failure()),
@@ -96,11 +94,13 @@ impl Run {
         if self.cancel().is_some() {
             return self.end(Err(Failure::new(FailureKind::Cancelled, "cancelled", "cancelled")), limits);
         }
-        if let Err(error) = Rejection::check_size("the input", input.len(), limits.payload_bytes) {
-            return self.end(Err(Failure::new(FailureKind::Limit, error.code(), error.to_string())), limits);
+        let fits = Rejection::check_size("the input", input.len(), limits.payload_bytes);
+        let fits = fits.and(Rejection::check_count("incarnations", self.incarnation as usize, u32::MAX as usize));
+        if let Err(error) = fits {
+            return Ok(vec![Event::Failed { failure: Failure::over_limit(&error) }]);
         }
         Ok(vec![Event::ContinuedAsNew(Box::new(Boundary {
-            incarnation: self.incarnation + 1,
+            incarnation: self.incarnation.saturating_add(1),
             trigger: Trigger { input, seed, ..self.trigger.clone() },
             triggered_at: self.triggered_at,
             children: self.carried_children(),
@@ -125,10 +125,8 @@ impl Run {
         if self.holds_answers() {
             return Err(Rejection::NothingDue);
         }
-        let passed = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, due)| *due);
-        let Some(due) = passed.into_iter().find(|due| !matches!(due, Due::Retry(_))) else {
-            return Err(Rejection::NothingDue);
-        };
+        let mut passed = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, due)| *due);
+        let due = passed.find(|due| self.brings_an_event(*due)).ok_or(Rejection::NothingDue)?;
         let op = match due {
             Due::Run => {
                 let reason = "its deadline passed".to_string();
@@ -142,6 +140,15 @@ impl Run {
             Op::Call { .. } => self.call_timed_out(op),
             Op::Timer { .. } => Ok(vec![Event::TimerFired { op }]),
             Op::Signal { .. } => Ok(vec![Event::SignalTimedOut { op }]),
+        }
+    }
+
+    /// Whether time alone brings it about. A wedged run executes no steps, so none of its attempts runs out of time.
+    fn brings_an_event(&self, due: Due) -> bool {
+        match due {
+            Due::Retry(_) => false,
+            Due::Op(op) => self.executes_steps() || !matches!(self.ops.get(&op), Some(Op::Step(_))),
+            Due::Run | Due::Grace => true,
         }
     }
 
@@ -166,16 +173,46 @@ impl Run {
                 let_go(op).map(|(child, _)| cancel(child, "its caller dropped the call")).into_iter().collect()
             }
             Event::CancelRequested { cause, reason, grace, .. } => self.cancel_children(*cause, reason, *grace),
-            event if event.is_terminal() => {
-                self.awaited_children().map(|child| cancel(child, "its caller has ended")).collect()
+            Event::Completed { .. } | Event::Failed { .. } | Event::TimedOut { .. } | Event::Cancelled { .. } => {
+                match self.cancel() {
+                    // Ended while its children were given time: that is over for them too.
+                    Some(Cancel { cause, reason, until: None, .. }) => self.cancel_children(*cause, reason, Span(0)),
+                    Some(_) | None => {
+                        self.awaited_children().map(|child| cancel(child, "its caller has ended")).collect()
+                    }
+                }
             }
-            _ => Vec::new(),
+            Event::Triggered(_)
+            | Event::Started
+            | Event::ContinuedAsNew(_)
+            | Event::StepScheduled { .. }
+            | Event::StepCompleted { .. }
+            | Event::StepAttemptFailed { .. }
+            | Event::StepFailed { .. }
+            | Event::ChildTriggered { .. }
+            | Event::ChildRefused { .. }
+            | Event::ChildCompleted { .. }
+            | Event::ChildFailed { .. }
+            | Event::ChildTimedOut { ended: true, .. }
+            | Event::ChildCancelled { .. }
+            | Event::ResultIgnored { .. }
+            | Event::CarriedChildEnded { .. }
+            | Event::TimerSet { .. }
+            | Event::TimerFired { .. }
+            | Event::SignalAwaited { .. }
+            | Event::SignalReceived { .. }
+            | Event::SignalDelivered { .. }
+            | Event::SignalTimedOut { .. }
+            | Event::PatchMarked { .. }
+            | Event::CancelDelivered { .. }
+            | Event::Wedged { .. }
+            | Event::Unwedged => Vec::new(),
         }
     }
 
     /// Everything that the world still owes the run: what a process that has just read its history must do.
     pub fn outstanding(&self) -> impl Iterator<Item = Effect> + '_ {
-        let start = matches!(self.status, Status::Created).then_some(Effect::Start);
+        let start = (matches!(self.status, Status::Created) && self.wedged.is_none()).then_some(Effect::Start);
         let cancels = match self.cancel() {
             Some(cancel) if cancel.until.is_none() => self.cancel_children(cancel.cause, &cancel.reason, cancel.grace),
             Some(_) | None => Vec::new(),
@@ -196,7 +233,10 @@ impl Run {
         if matches!(self.status, Status::Closed(_)) || self.holds_answers() {
             return None;
         }
-        let counts = |entry: &&(Timestamp, Due)| !matches!(entry.1, Due::Retry(_)) || entry.0 > now;
+        let counts = |(at, due): &&(Timestamp, Due)| match due {
+            Due::Retry(_) => *at > now && self.executes_steps(),
+            Due::Op(_) | Due::Run | Due::Grace => self.brings_an_event(*due),
+        };
         self.due.iter().find(counts).map(|(at, _)| *at)
     }
 
@@ -211,6 +251,7 @@ impl Run {
     fn check_active(&self) -> Result<(), Rejection> {
         self.check_alive()?;
         match self.status {
+            _ if self.wedged.is_some() => Err(Rejection::Wedged("")),
             Status::Created => Err(Rejection::NotStarted),
             _ if self.holds_answers() => Err(Rejection::AlreadyCancelling),
             Status::Running | Status::Cancelling(_) | Status::Closed(_) => Ok(()),
@@ -222,6 +263,7 @@ impl Run {
         if op < self.next_op {
             return Err(Rejection::DuplicateOperation(op));
         }
+        Rejection::check_count("operations", op.0 as usize, OpNo::END.0 as usize)?;
         Rejection::check_count("pending operations", self.ops.len(), limits.open_operations)?;
         Rejection::check_count(
             "events of history; continue as new before that",

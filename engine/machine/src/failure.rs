@@ -1,7 +1,9 @@
 //! Why something did not succeed, as the log keeps it.
 
+use crate::error::Rejection;
 use crate::id::Payload;
-use alloc::string::String;
+use crate::limits::Limits;
+use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
 
 /// Why something did not succeed.
@@ -42,5 +44,19 @@ impl Failure {
     /// A failure that another attempt would not mend.
     pub fn new(kind: FailureKind, code: &str, message: impl Into<String>) -> Failure {
         Failure { kind, code: code.into(), message: message.into(), details: None, retryable: false }
+    }
+
+    /// Something was over a limit.
+    pub(crate) fn over_limit(rejection: &Rejection) -> Failure {
+        Failure::new(FailureKind::Limit, rejection.code(), rejection.to_string())
+    }
+
+    /// The same within the limits: a failure is reported, so it is cut and not refused.
+    pub(crate) fn within(mut self, limits: &Limits) -> Failure {
+        let cut = |text: &mut String, most: usize| text.truncate(text.floor_char_boundary(most));
+        cut(&mut self.code, limits.name_bytes);
+        cut(&mut self.message, limits.payload_bytes);
+        self.details = self.details.filter(|details| details.len() <= limits.payload_bytes);
+        self
     }
 }

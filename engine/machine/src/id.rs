@@ -93,10 +93,13 @@ pub enum CallKey {
 pub struct OpNo(pub u32);
 
 impl OpNo {
+    /// The number that no operation gets, so that each one has a next.
+    pub(crate) const END: OpNo = OpNo(u32::MAX);
+
     /// The number after this one.
     #[must_use]
     pub fn next(self) -> OpNo {
-        OpNo(self.0 + 1)
+        OpNo(self.0.saturating_add(1))
     }
 }
 

@@ -1,5 +1,8 @@
 //! How large things may become.
 
+use crate::error::Rejection;
+use crate::failure::Failure;
+use crate::id::Payload;
 use crate::time::Span;
 
 /// How large things may become. Settings, not part of any history: a run that was allowed stays allowed.
@@ -21,6 +24,16 @@ pub struct Limits {
     pub name_bytes: usize,
     /// How long a cancelled run may compensate, where the request does not say.
     pub cancel_grace: Span,
+}
+
+impl Limits {
+    /// A result within the limits: an output that is too large becomes a failure, and a failure is cut.
+    pub(crate) fn bound(&self, result: Result<Payload, Failure>) -> Result<Payload, Failure> {
+        let output = result.map_err(|failure| failure.within(self))?;
+        Rejection::check_size("the output", output.len(), self.payload_bytes)
+            .map(|()| output)
+            .map_err(|rejection| Failure::over_limit(&rejection))
+    }
 }
 
 impl Default for Limits {

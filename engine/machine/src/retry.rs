@@ -40,16 +40,18 @@ impl Policy {
     /// `jitter` is a random number; it takes up to a fifth off the pause, so that many that failed together
     /// do not come back together.
     pub fn pause(&self, attempt: u32, failure: &Failure, jitter: u32) -> Option<Span> {
-        let last = self.max_attempts.is_some_and(|max| attempt >= max);
+        let last = attempt >= self.max_attempts.unwrap_or(u32::MAX);
         if last || !failure.retryable || self.final_codes.contains(&failure.code) {
             return None;
         }
         let mut pause = u128::from(self.initial.0);
         for _ in 1..attempt {
-            if pause >= u128::from(self.longest.0) {
+            let grown = pause * u128::from(self.growth_percent) / 100;
+            // One that does not grow never will; attempts may be many.
+            if pause >= u128::from(self.longest.0) || grown == pause {
                 break;
             }
-            pause = pause * u128::from(self.growth_percent) / 100;
+            pause = grown;
         }
         let pause = u64::try_from(pause).unwrap_or(u64::MAX).min(self.longest.0);
         let off = u128::from(pause / 5) * u128::from(jitter) / u128::from(u32::MAX);
@@ -72,6 +74,17 @@ mod tests {
         let pauses: Vec<u64> = (1..5).filter_map(|n| policy.pause(n, &failure(true), 0)).map(|span| span.0).collect();
         assert_eq!(pauses, [100_000, 200_000, 350_000, 350_000]);
         assert_eq!(policy.pause(1_000_000, &failure(true), 0), Some(Span(350_000)));
+    }
+
+    #[test]
+    fn a_pause_is_found_quickly_however_many_attempts_there_were() {
+        for growth_percent in [0, 1, 99, 100, 101, u32::MAX] {
+            for initial in [0, 1, 50, u64::MAX] {
+                let policy = Policy { growth_percent, initial: Span(initial), ..Policy::default() };
+                assert!(policy.pause(u32::MAX - 1, &failure(true), u32::MAX) <= Some(policy.longest));
+                assert_eq!(policy.pause(u32::MAX, &failure(true), 0), None);
+            }
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Run {
     pub(crate) triggered_at: Timestamp,
     pub(crate) incarnation: u32,
     pub(crate) status: Status,
+    /// Whether the handler of this incarnation was called.
+    pub(crate) started: bool,
     pub(crate) wedged: Option<String>,
     /// When the last event happened.
     pub(crate) time: Timestamp,
@@ -108,6 +110,17 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// When its time is up.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        match self {
+            Op::Step(step) => step.deadline(),
+            Op::Call { deadline, .. } | Op::Signal { deadline, .. } => *deadline,
+            Op::Timer { at } => Some(*at),
+        }
+    }
+}
+
 /// What is due at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
@@ -143,6 +156,7 @@ impl Run {
             triggered_at,
             incarnation: 0,
             status: Status::Created,
+            started: false,
             wedged: None,
             time,
             history: 1,
@@ -184,8 +198,7 @@ impl Run {
 
     /// Whether the handler rests with no step pending.
     pub fn is_suspended(&self) -> bool {
-        let active = matches!(self.status, Status::Running | Status::Cancelling(Cancel { until: Some(_), .. }));
-        active && self.steps == 0 && self.wedged.is_none()
+        self.is_active() && self.steps == 0 && self.wedged.is_none()
     }
 
     /// Its id.
@@ -228,11 +241,29 @@ impl Run {
         self.ops.iter().map(|(op, pending)| (*op, pending))
     }
 
+    /// A step that is pending.
+    pub fn step(&self, op: OpNo) -> Option<&Step> {
+        match self.ops.get(&op)? {
+            Op::Step(step) => Some(step),
+            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } => None,
+        }
+    }
+
+    /// The attempt of a step that is owed.
+    pub fn outstanding_step(&self, op: OpNo) -> Option<crate::effect::StepTask> {
+        self.step(op).map(|step| step.task(op))
+    }
+
+    /// Whether steps are pending.
+    pub fn has_steps(&self) -> bool {
+        self.steps > 0
+    }
+
     /// The operation that waits for a child.
     pub fn call_of(&self, child: RunId) -> Option<OpNo> {
         match self.children.get(&child)?.link {
             Link::Awaited(op) => Some(op),
-            Link::Loose | Link::Carried(_) => None,
+            Link::Loose | Link::Ended | Link::Carried(_) => None,
         }
     }
 
@@ -267,25 +298,22 @@ impl Run {
 
     pub(crate) fn close(&mut self, op: OpNo) -> Option<Op> {
         let closed = self.ops.remove(&op)?;
-        let deadline = match &closed {
+        match &closed {
             Op::Step(step) => {
                 self.steps -= 1;
                 self.due.remove(&(step.at, Due::Retry(op)));
-                step.deadline()
             }
-            Op::Call { deadline, .. } => *deadline,
-            Op::Timer { at } => Some(*at),
-            Op::Signal { name, deadline } => {
+            Op::Signal { name, .. } => {
                 if let Some(waits) = self.waits.get_mut(name) {
                     waits.remove(&op);
                     if waits.is_empty() {
                         self.waits.remove(name);
                     }
                 }
-                *deadline
             }
-        };
-        if let Some(deadline) = deadline {
+            Op::Call { .. } | Op::Timer { .. } => {}
+        }
+        if let Some(deadline) = closed.deadline() {
             self.due.remove(&(deadline, Due::Op(op)));
         }
         Some(closed)

@@ -72,12 +72,7 @@ impl Run {
         if step.attempt != attempt || self.holds_answers() {
             return Err(Rejection::Stale);
         }
-        let result =
-            result.and_then(|output| match Rejection::check_size("the output", output.len(), limits.payload_bytes) {
-                Ok(()) => Ok(output),
-                Err(rejection) => Err(Failure::new(FailureKind::Limit, rejection.code(), format!("{rejection}"))),
-            });
-        Ok(vec![match result {
+        Ok(vec![match limits.bound(result) {
             Ok(output) => Event::StepCompleted { op, output },
             Err(failure) => step.failed(op, failure, jitter, now),
         }])
@@ -110,8 +105,9 @@ impl Run {
 
     pub(crate) fn step_retries(&mut self, op: OpNo, failure: &Failure, retry_at: Timestamp) -> bool {
         let Some(Op::Step(step)) = self.ops.get_mut(&op) else { return false };
+        let Some(attempt) = step.attempt.checked_add(1) else { return false };
         let (began, timed_out) = (step.at, step.deadline());
-        step.attempt += 1;
+        step.attempt = attempt;
         step.at = retry_at;
         step.last_failure = Some(failure.clone());
         self.due.remove(&(began, Due::Retry(op)));

@@ -1,10 +1,10 @@
 //! Sequencing: versions, places and chains, in memory, and the frames that the next commit writes.
 
-use super::footer::{Footer, SEGMENT_HEADER, segment_header};
-use super::frame::{HEADER, Header, Kind, Place, Stamp, decode_batch, encode_batch, padded};
+use super::footer::{Footer, ROWS_UNKNOWN, SEGMENT_HEADER, Stand, segment_header};
+use super::frame::{HEADER, Header, Kind, Place, Stamp, batch_length, decode_batch, encode_batch, padded};
 use super::manifest::{Closed, Manifest, Segment, segment_file};
 use super::spare::SPARE;
-use super::view::{SegmentView, View};
+use super::view::{Reader, SegmentView};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Conflict, Failure};
 use crate::index::Row;
@@ -34,6 +34,8 @@ pub(crate) struct Appender {
     pub(crate) footer: Footer,
     /// Ends of streams that were appended to in the open segment, or are not durable yet.
     pub(crate) tips: HashMap<StreamId, Tip>,
+    /// From taking the buffer until what was in it is visible.
+    pub(crate) writing: bool,
     pub(crate) poisoned: Option<String>,
 }
 
@@ -77,10 +79,15 @@ impl Appender {
         &self.manifest.segments[self.manifest.segments.len() - 1]
     }
 
-    /// Whether a frame of this length can go into the open segment. An empty segment takes any.
+    /// Whether `length` bytes more can go into the open segment. It never grows: bytes that are there already are
+    /// synced in half the time, and a full disk cannot refuse them.
+    fn has_room(&self, length: usize) -> bool {
+        !self.closing && self.offset + (self.buffer.len() + length) as u64 <= self.segment().bytes
+    }
+
+    /// Whether a batch's frame can go into the open segment and leave room for a seal behind it.
     pub(crate) fn fits(&self, length: usize) -> bool {
-        let at = self.offset + self.buffer.len() as u64;
-        !self.closing && (at == SEGMENT_HEADER as u64 || at + length as u64 <= self.segment().bytes)
+        self.has_room(length + HEADER)
     }
 
     pub(crate) fn tip(&self, stream: StreamId) -> Option<Head> {
@@ -91,15 +98,28 @@ impl Appender {
         self.footer.stands.get(&stream).map(|stand| stand.row.clone())
     }
 
+    /// Notes how streams stand after records whose rows cannot be known, because the index does not answer.
+    pub(crate) fn stand_without_rows(&mut self, records: &[Record]) {
+        self.footer.fold = ROWS_UNKNOWN;
+        for Record { stream, version, lsn, .. } in records {
+            let head = Head { version: *version, lsn: *lsn };
+            self.footer.stands.insert(*stream, Stand { head, row: Row::from([]) });
+        }
+    }
+
     /// Checks a batch and puts its frame into the buffer: all of it or nothing.
-    pub(crate) fn sequence(&mut self, batch: &[NewRecord], view: &View) -> Result<Result<Lsn, Conflict>, Failure> {
+    pub(crate) fn sequence(
+        &mut self,
+        batch: &[NewRecord],
+        reader: Reader<'_>,
+    ) -> Result<Result<Lsn, Conflict>, Failure> {
         let mut stamps = Vec::with_capacity(batch.len());
         let mut tips: HashMap<StreamId, Tip> = HashMap::with_capacity(batch.len());
         let mut at = self.next;
         for record in batch {
             let tip = match tips.get(&record.stream) {
                 Some(tip) => *tip,
-                None => self.load_tip(record.stream, view)?,
+                None => self.load_tip(record.stream, &reader)?,
             };
             if tip.head.version != record.expected {
                 let (stream, expected, actual) = (record.stream, record.expected, tip.head.version);
@@ -117,19 +137,19 @@ impl Appender {
         Ok(Ok(Lsn(at.0 - 1)))
     }
 
-    fn load_tip(&self, stream: StreamId, view: &View) -> Result<Tip, Failure> {
+    fn load_tip(&self, stream: StreamId, reader: &Reader<'_>) -> Result<Tip, Failure> {
         if let Some(tip) = self.tips.get(&stream) {
             return Ok(*tip);
         }
-        match view.directory.get(&stream) {
+        match reader.head(stream) {
             None => Ok(Tip { head: Head::default(), chain: GENESIS }),
-            Some(head) => Ok(Tip { head: *head, chain: view.record(head.lsn)?.record.chain }),
+            Some(head) => Ok(Tip { head, chain: reader.record(head.lsn)?.record.chain }),
         }
     }
 
     /// Puts a seal into the buffer, unless the log ends with one. The caller has flushed.
     pub(crate) fn seal(&mut self) -> bool {
-        let needed = !self.sealed && self.buffer.is_empty() && self.poisoned.is_none() && self.fits(HEADER);
+        let needed = !self.sealed && self.buffer.is_empty() && self.poisoned.is_none() && self.has_room(HEADER);
         if needed {
             let header = Header {
                 kind: Kind::Seal,
@@ -145,21 +165,30 @@ impl Appender {
         needed
     }
 
-    /// Takes the buffer for writing.
-    pub(crate) fn take(&mut self) -> Option<Writing> {
+    /// Takes the buffer for writing. The caller holds the turn, so the commit before has ended.
+    pub(crate) fn take(&mut self) -> Result<Option<Writing>, Failure> {
+        if self.writing {
+            // Its thread panicked between the two: what is visible is no longer what is durable.
+            self.poisoned.get_or_insert_with(|| "a commit was broken off by a panic".to_owned());
+        }
+        self.check()?;
         if self.buffer.is_empty() {
-            return None;
+            return Ok(None);
         }
         let capacity = self.buffer.capacity().min(1 << 20);
-        let bytes = std::mem::replace(&mut self.buffer, Vec::with_capacity(capacity));
+        let mut bytes = std::mem::replace(&mut self.buffer, Vec::with_capacity(capacity));
         let offset = self.offset;
+        // When this frame was sequenced the commit before may have been under way; now it has ended.
+        Header::restamp(&mut bytes, offset, self.seed);
         self.offset += bytes.len() as u64;
+        self.writing = true;
         let name = segment_file(self.place.segment);
-        Some(Writing { file: self.file.clone(), name, offset, bytes, place: self.place })
+        Ok(Some(Writing { file: self.file.clone(), name, offset, bytes, place: self.place }))
     }
 
     /// After a commit became durable up to `end`.
     pub(crate) fn settle(&mut self, records: &[Record], end: u64) {
+        self.writing = false;
         self.synced = end;
         self.sealed = records.is_empty();
         // Tips serve streams that are being written; the others can be read back.
@@ -170,7 +199,7 @@ impl Appender {
     }
 
     pub(crate) fn next_segment_bytes(&self, largest: u64) -> u64 {
-        (self.segment().bytes * 2).min(largest).max(self.segment().bytes.min(largest))
+        next_segment_bytes(self.segment().bytes, largest)
     }
 
     /// Ends the open segment and begins the next one, in the spare file of `bytes`. The buffer is empty.
@@ -210,6 +239,33 @@ impl Appender {
     }
 }
 
+/// Lengths in frames have 32 bits; this stays well below.
+pub(crate) const LARGEST_BATCH: usize = 1 << 30;
+
+/// How large the segment behind one of `bytes` is: twice as large, up to the largest.
+pub(crate) fn next_segment_bytes(bytes: u64, largest: u64) -> u64 {
+    bytes.saturating_mul(2).min(largest)
+}
+
+/// How large a segment must be that is to take a batch's frame of `length` bytes.
+pub(crate) fn segment_for(length: usize) -> u64 {
+    (SEGMENT_HEADER + length + HEADER) as u64
+}
+
+/// Checks what can be said of a batch without its streams, and returns the length of its frame.
+pub(crate) fn check_batch(batch: &[NewRecord], shards: u16, limit: usize) -> Result<usize, Failure> {
+    let first = batch.first().ok_or(Failure::Empty)?.stream;
+    let shard = first.shard(shards);
+    if let Some(other) = batch.iter().find(|record| record.stream.shard(shards) != shard) {
+        return Err(Failure::TwoShards { first, second: other.stream });
+    }
+    let size = batch_length(batch);
+    if size > limit {
+        return Err(Failure::TooLarge { size, limit });
+    }
+    Ok(size)
+}
+
 /// Turns the spare into the segment file of `place`.
 pub(crate) fn begin_segment(disk: &dyn Disk, place: Place, first: Lsn) -> Result<Arc<dyn DiskFile>, Failure> {
     let name = segment_file(place.segment);
@@ -228,6 +284,17 @@ pub(crate) fn begin_segment(disk: &dyn Disk, place: Place, first: Lsn) -> Result
 }
 
 impl Writing {
+    /// Writes the bytes and makes them durable.
+    pub(crate) fn write(&self) -> Result<(), Failure> {
+        let result = self.file.write_at(&self.bytes, self.offset).and_then(|()| self.file.sync_data());
+        result.map_err(|error| {
+            // After a failed sync the operating system shows what is not on the disk, and takes it for clean: the next
+            // opening would believe it. So it is taken back. If that fails too, nothing is worse than before.
+            let _ = self.file.write_at(&vec![0; self.bytes.len()], self.offset);
+            Failure::io("write", &self.name, error)
+        })
+    }
+
     /// Reads back from memory what was written, as recovery would from the disk.
     pub(crate) fn into_frames(self) -> Result<Written, Failure> {
         let mut written =
@@ -241,7 +308,7 @@ impl Writing {
                 source: Arc::new(std::io::ErrorKind::InvalidData.into()),
             };
             let header = Header::decode(&self.bytes[at..], self.place).ok_or_else(broken)?;
-            let body = &self.bytes[at + HEADER..at + HEADER + header.length as usize];
+            let body = self.bytes.get(at + HEADER..at + HEADER + header.length as usize).ok_or_else(broken)?;
             if header.kind == Kind::Batch {
                 let stored = decode_batch(&header, body, self.place).ok_or_else(broken)?;
                 written.batches.push((header.first, offset));

@@ -44,10 +44,14 @@ pub(crate) struct Stand {
     pub(crate) row: Row,
 }
 
+/// In place of the fold's version: the rows of this footer are not to be used, because the index that they build on had
+/// failed. They are folded anew from the records.
+pub(crate) const ROWS_UNKNOWN: u32 = u32::MAX;
+
 /// What a footer says of its segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Footer {
-    /// Version of the fold that made the rows.
+    /// Version of the fold that made the rows, or [`ROWS_UNKNOWN`].
     pub(crate) fold: u32,
     pub(crate) marks: Vec<Mark>,
     pub(crate) stands: HashMap<StreamId, Stand>,
@@ -112,6 +116,11 @@ impl Footer {
             footer.stands.insert(stream, Stand { head, row: Row::from(take.bytes(length)?) });
         }
         take.0.is_empty().then_some((header, footer))
+    }
+
+    /// Whether the rows are what a fold of this version makes.
+    pub(crate) fn has_rows_of(&self, fold: u32) -> bool {
+        self.fold == fold && fold != ROWS_UNKNOWN
     }
 
     /// Notes a frame, if it is far enough from the last one that was noted.

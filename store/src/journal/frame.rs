@@ -97,7 +97,27 @@ impl Header {
             body_crc: take.u32()?,
         };
         let crc = crc32c::crc32c_append(place.seed(header.opening), &bytes[..HEADER - 4]);
-        (crc == take.u32()?).then_some(header)
+        (crc == take.u32()? && header.is_sound()).then_some(header)
+    }
+
+    /// Whether the fields fit each other. Readers count on it: no sum of a sound header's fields overflows.
+    fn is_sound(&self) -> bool {
+        let length = self.length as usize;
+        match self.kind {
+            Kind::Batch => {
+                let last = self.first.0.checked_add(u64::from(self.records));
+                last.is_some() && self.records > 0 && length.is_multiple_of(ALIGN)
+            }
+            Kind::Seal => length == 0 && self.records == 0,
+            Kind::Footer => self.records == 0,
+        }
+    }
+
+    /// Changes an encoded header to say that everything before `synced` was durable when it was written.
+    pub(crate) fn restamp(encoded: &mut [u8], synced: u64, seed: u32) {
+        encoded[16..24].copy_from_slice(&synced.to_le_bytes());
+        let crc = crc32c::crc32c_append(seed, &encoded[..HEADER - 4]);
+        encoded[HEADER - 4..HEADER].copy_from_slice(&crc.to_le_bytes());
     }
 
     /// The whole frame's length, with padding.
@@ -272,6 +292,38 @@ mod tests {
             let same = decode(&good, PLACE).unwrap();
             assert!(stored.iter().zip(&same).all(|(a, b)| a.record == b.record), "bit {bit} changed a record");
         }
+    }
+
+    #[test]
+    fn a_header_whose_fields_do_not_fit_is_no_header() {
+        let good = Header::decode(&frame(), PLACE).unwrap();
+        let read = |header: Header| Header::decode(&header.encode(PLACE.seed(1)), PLACE);
+        assert_eq!(read(good), Some(good));
+        assert_eq!(read(Header { records: 0, ..good }), None);
+        assert_eq!(read(Header { first: Lsn(u64::MAX), ..good }), None);
+        assert_eq!(read(Header { length: good.length + 1, ..good }), None);
+        assert_eq!(read(Header { kind: Kind::Seal, ..good }), None);
+    }
+
+    #[test]
+    fn a_header_that_lies_about_its_records_reads_as_no_batch() {
+        let good = frame();
+        let header = Header::decode(&good, PLACE).unwrap();
+        for records in [1, 3, 1_000, u32::MAX] {
+            assert!(decode_batch(&Header { records, ..header }, &good[HEADER..], PLACE).is_none());
+        }
+        for cut in 0..good.len() - HEADER {
+            assert!(decode_batch(&header, &good[HEADER..HEADER + cut], PLACE).is_none());
+        }
+    }
+
+    #[test]
+    fn a_restamped_header_says_so_and_nothing_else() {
+        let mut bytes = frame();
+        let before = Header::decode(&bytes, PLACE).unwrap();
+        Header::restamp(&mut bytes, 4_096, PLACE.seed(1));
+        assert_eq!(Header::decode(&bytes, PLACE), Some(Header { synced: 4_096, ..before }));
+        assert_eq!(decode(&bytes, PLACE).unwrap().len(), 2);
     }
 
     #[test]

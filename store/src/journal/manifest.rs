@@ -51,6 +51,11 @@ pub(crate) fn segment_file(id: u64) -> String {
     format!("{id:012}.seg")
 }
 
+/// The number of the segment that a file's name says it is.
+pub(crate) fn segment_id(name: &str) -> Option<u64> {
+    name.strip_suffix(".seg")?.parse().ok()
+}
+
 impl Manifest {
     pub(crate) fn open_segment(&self) -> Option<&Segment> {
         self.segments.last().filter(|segment| segment.closed.is_none())

@@ -4,14 +4,17 @@
 //! write and one sync, whoever appended it. There is no other way into the log.
 
 mod append;
+mod create;
 mod footer;
 mod frame;
 mod manifest;
 mod recovery;
+mod scan;
 mod spare;
 mod verify;
 mod view;
 
+pub(crate) use append::check_batch;
 pub use manifest::FORMAT_VERSION;
 pub use recovery::Cut;
 pub use spare::Prepare;
@@ -21,13 +24,13 @@ use crate::disk::Disk;
 use crate::index::{Change, Fold, Index, IndexError, Key, KeyRange, MemoryIndex, NoFold, Row, Table};
 use crate::record::{Head, Lsn, NewRecord, Record, Shard, StreamId, Version};
 use crate::{Conflict, Failure, Feed, Log, OpenError, Space};
-use append::{Appender, Written};
+use append::{Appender, Written, segment_for};
 use footer::Stand;
 use spare::Spare;
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
-use view::View;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
+use view::{Reader, View};
 
 /// How a journal is opened.
 #[derive(Clone)]
@@ -38,7 +41,7 @@ pub struct Options {
     pub first_segment: u64,
     /// The size at which segments stop growing, in bytes.
     pub largest_segment: u64,
-    /// The largest batch in bytes.
+    /// The largest batch in bytes; more than a GiB counts as one.
     pub batch_limit: usize,
     /// Who makes the next segment's file.
     pub prepare: Prepare,
@@ -46,7 +49,7 @@ pub struct Options {
     pub store_id: Option<[u8; 16]>,
     /// How records become index rows.
     pub fold: Arc<dyn Fold>,
-    /// Where index rows are kept.
+    /// Where index rows are kept. What is in it when the store is opened is forgotten.
     pub index: Arc<dyn Index>,
 }
 
@@ -105,7 +108,16 @@ impl Journal {
     /// See [`OpenError`]: in use, newer, not writable, damaged. What an earlier process left unfinished is no error:
     /// see [`Journal::cut`].
     pub fn open(disk: impl Disk + 'static, options: Options) -> Result<Journal, OpenError> {
-        recovery::open(Arc::new(disk), options)
+        Journal::open_on(Arc::new(disk), options)
+    }
+
+    /// As [`Journal::open`], on a disk that is shared or whose type is not known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Journal, OpenError> {
+        recovery::open(disk, options)
     }
 
     /// What recovery cut off at this opening: the torn end of a write that was never acknowledged.
@@ -117,8 +129,12 @@ impl Journal {
         self.appender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn view(&self) -> RwLockReadGuard<'_, View> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    fn reader(&self) -> Reader<'_> {
+        Reader(&self.view)
+    }
+
+    fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_turn(&self) -> MutexGuard<'_, ()> {
@@ -127,41 +143,42 @@ impl Journal {
 
     /// Writes and syncs what was appended. The caller holds the turn.
     fn flush(&self) -> Result<Lsn, Failure> {
-        let mut appender = self.appender();
-        appender.check()?;
-        let Some(writing) = appender.take() else { return Ok(self.view().durable) };
-        drop(appender);
-        let result = writing.file.write_at(&writing.bytes, writing.offset).and_then(|()| writing.file.sync_data());
-        if let Err(error) = result {
-            let failure = Failure::io("write", &writing.name, error);
-            self.appender().poison(&failure);
-            return Err(failure);
+        let taken = self.appender().take()?;
+        let Some(writing) = taken else { return Ok(self.reader().durable()) };
+        let written = writing.write().and_then(|()| writing.into_frames());
+        match written {
+            Ok(written) => Ok(self.publish(&written)),
+            Err(failure) => {
+                self.appender().poison(&failure);
+                Err(failure)
+            }
         }
-        Ok(self.publish(writing.into_frames()?))
     }
 
-    /// Makes written frames visible: directory, marks, rows.
-    fn publish(&self, written: Written) -> Lsn {
+    /// Makes written frames visible: rows, directory, marks. The caller holds the turn.
+    fn publish(&self, written: &Written) -> Lsn {
         let mut appender = self.appender();
-        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        for record in &written.records {
-            view.directory.insert(record.stream, Head { version: record.version, lsn: record.lsn });
-        }
         let changes = self.fold_records(&mut appender, &written.records);
+        for (first, offset) in &written.batches {
+            appender.footer.mark(*first, *offset);
+        }
+        let mut view = self.view_mut();
+        let heads =
+            written.records.iter().map(|record| (record.stream, Head { version: record.version, lsn: record.lsn }));
+        view.directory.extend(heads);
         if let Some(last) = written.records.last() {
             view.durable = last.lsn;
         }
         let durable = view.durable;
         if let Some(segment) = view.segments.last_mut() {
             segment.end = written.end;
-            for (first, offset) in written.batches {
-                appender.footer.mark(first, offset);
-            }
             let known = segment.marks.len();
             segment.marks.extend_from_slice(&appender.footer.marks[known..]);
         }
-        appender.settle(&written.records, written.end);
         drop(view);
+        appender.settle(&written.records, written.end);
+        // Appends need not wait for the index; the next commit does, by the turn.
+        drop(appender);
         if self.index_failed.get().is_none()
             && !changes.is_empty()
             && let Err(error) = self.index.apply(changes, durable)
@@ -173,11 +190,27 @@ impl Journal {
     }
 
     fn fold_records(&self, appender: &mut Appender, records: &[Record]) -> Vec<Change> {
+        if self.index_failed.get().is_none() {
+            match self.try_fold(appender, records) {
+                Ok(changes) => return changes,
+                Err(error) => {
+                    let _ = self.index_failed.set(error);
+                }
+            }
+        }
+        appender.stand_without_rows(records);
+        Vec::new()
+    }
+
+    fn try_fold(&self, appender: &mut Appender, records: &[Record]) -> Result<Vec<Change>, IndexError> {
         let mut rows: HashMap<StreamId, (Option<Row>, Row)> = HashMap::new();
         for record in records {
             let before = match rows.get(&record.stream) {
                 Some((_, row)) => Some(row.clone()),
-                None => appender.row(record.stream).or_else(|| self.index.row(record.stream).ok().flatten()),
+                None => match appender.row(record.stream) {
+                    Some(row) => Some(row),
+                    None => self.index.row(record.stream)?,
+                },
             };
             let row = self.fold.fold(before.as_deref(), record);
             rows.entry(record.stream).and_modify(|rows| rows.1 = row.clone()).or_insert((before, row.clone()));
@@ -187,36 +220,33 @@ impl Journal {
         let change = |(stream, (before, row)): (StreamId, (Option<Row>, Row))| {
             Change::between(&*self.fold, stream, before.as_deref(), row)
         };
-        rows.into_iter().map(change).collect()
+        Ok(rows.into_iter().map(change).collect())
     }
 
-    /// Closes the open segment and begins the next one, which must take a frame of `length` bytes.
+    /// Closes the open segment and begins the next one, which takes a frame of `length` bytes.
     fn roll(&self, length: usize) -> Result<(), Failure> {
         let _turn = self.take_turn();
-        self.flush()?;
-        let mut appender = self.appender();
-        if appender.fits(length) {
-            return Ok(());
-        }
-        let needed = appender.next_segment_bytes(self.largest_segment);
-        let bytes = self.spare.ready(needed).ok_or(Failure::Full { needed })?;
-        let segment = appender.roll(&*self.disk, bytes)?;
-        self.view.write().unwrap_or_else(PoisonError::into_inner).segments.push(segment);
+        let mut appender = loop {
+            self.flush()?;
+            let appender = self.appender();
+            if appender.fits(length) {
+                return Ok(());
+            }
+            // Others may have appended since the flush; their frames belong into the segment that they were made for.
+            if appender.buffer.is_empty() {
+                break appender;
+            }
+        };
+        let least = segment_for(length);
+        let wanted = appender.next_segment_bytes(self.largest_segment).max(least);
+        let bytes = self.spare.ready(wanted, least).ok_or(Failure::Full { needed: wanted })?;
+        let segment = match appender.roll(&*self.disk, bytes) {
+            Err(failure) if failure.is_disk_full() => Err(Failure::Full { needed: wanted }),
+            result => result,
+        }?;
+        self.view_mut().segments.push(segment);
         self.spare.used(appender.next_segment_bytes(self.largest_segment));
         Ok(())
-    }
-
-    fn check_batch(&self, batch: &[NewRecord]) -> Result<usize, Failure> {
-        let first = batch.first().ok_or(Failure::Empty)?.stream;
-        let shard = first.shard(self.shards);
-        if let Some(other) = batch.iter().find(|record| record.stream.shard(self.shards) != shard) {
-            return Err(Failure::TwoShards { first, second: other.stream });
-        }
-        let size = frame::batch_length(batch);
-        if size > self.batch_limit {
-            return Err(Failure::TooLarge { size, limit: self.batch_limit });
-        }
-        Ok(size)
     }
 
     fn check_index(&self) -> Result<(), Failure> {
@@ -226,12 +256,12 @@ impl Journal {
 
 impl Log for Journal {
     fn append(&self, batch: &[NewRecord]) -> Result<Result<Lsn, Conflict>, Failure> {
-        let length = self.check_batch(batch)?;
+        let length = check_batch(batch, self.shards, self.batch_limit)?;
         loop {
             let mut appender = self.appender();
             appender.check()?;
             if appender.fits(length) {
-                return appender.sequence(batch, &self.view());
+                return appender.sequence(batch, self.reader());
             }
             drop(appender);
             self.roll(length)?;
@@ -244,19 +274,20 @@ impl Log for Journal {
     }
 
     fn durable(&self) -> Lsn {
-        self.view().durable
+        self.reader().durable()
     }
 
     fn head(&self, stream: StreamId) -> Option<Head> {
-        self.appender().tip(stream).or_else(|| self.view().directory.get(&stream).copied())
+        let appender = self.appender();
+        appender.tip(stream).or_else(|| self.reader().head(stream))
     }
 
     fn read(&self, stream: StreamId, from: Version, limit: usize) -> Result<Vec<Record>, Failure> {
-        self.view().read(stream, from, limit)
+        self.reader().read(stream, from, limit)
     }
 
     fn follow(&self, shard: Shard, after: Lsn, limit: usize) -> Result<Feed, Failure> {
-        self.view().follow(shard, self.shards, after, limit)
+        self.reader().follow(shard, self.shards, after, limit)
     }
 
     fn row(&self, stream: StreamId) -> Result<Option<Row>, Failure> {
@@ -270,7 +301,9 @@ impl Log for Journal {
     }
 
     fn space(&self) -> Space {
-        if self.spare.is_missing() { Space::Reserve } else { Space::Ample }
+        // A segment that was closed without a next one: that is tried again, since nobody else might come to do it.
+        let stuck = self.appender().closing;
+        if (stuck && self.roll(0).is_err()) || self.spare.is_missing() { Space::Reserve } else { Space::Ample }
     }
 
     fn seal(&self) -> Result<(), Failure> {

@@ -36,6 +36,8 @@ struct Shared {
     disk: Arc<dyn Disk>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Held while the file is made, so that two threads never fill it at once.
+    making: Mutex<()>,
 }
 
 pub(crate) struct Spare {
@@ -46,9 +48,9 @@ pub(crate) struct Spare {
 impl Spare {
     /// Begins to look after the spare, which is to have `bytes`; uses the one that an earlier opening left.
     pub(crate) fn start(disk: Arc<dyn Disk>, bytes: u64, prepare: Prepare) -> Spare {
-        let left = disk.open_read(SPARE).and_then(|file| file.len()).ok().filter(|left| *left >= bytes);
-        let state = left.map_or(State::Wanted(bytes), State::Ready);
-        let shared = Arc::new(Shared { disk, state: Mutex::new(state), changed: Condvar::new() });
+        let left = left_over(&*disk).filter(|left| *left >= bytes);
+        let state = Mutex::new(left.map_or(State::Wanted(bytes), State::Ready));
+        let shared = Arc::new(Shared { disk, state, changed: Condvar::new(), making: Mutex::new(()) });
         let worker = match prepare {
             Prepare::Background => {
                 let shared = shared.clone();
@@ -71,16 +73,17 @@ impl Spare {
         matches!(*self.shared.lock(), State::Failed(_))
     }
 
-    /// Waits for a spare of at least `needed` bytes and returns its size; the caller renames the file [`SPARE`]
-    /// and calls [`Spare::used`]. `None`: it cannot be made.
-    pub(crate) fn ready(&self, needed: u64) -> Option<u64> {
+    /// Waits for a spare of `wanted` bytes, makes do with one of at least `least`, and returns its size; the caller
+    /// renames the file [`SPARE`] and calls [`Spare::used`]. `None`: it cannot be made.
+    pub(crate) fn ready(&self, wanted: u64, least: u64) -> Option<u64> {
         let mut state = self.shared.lock();
-        if let State::Ready(bytes) | State::Failed(bytes) | State::Wanted(bytes) = *state
-            && bytes < needed
-        {
-            *state = State::Wanted(needed);
-            self.shared.changed.notify_all();
+        match *state {
+            State::Ready(bytes) if bytes < least => *state = State::Wanted(wanted),
+            // A size that nobody wants any more may have been too large; this one may not be.
+            State::Failed(bytes) | State::Wanted(bytes) if bytes != wanted => *state = State::Wanted(wanted),
+            State::Ready(_) | State::Failed(_) | State::Wanted(_) | State::Stopped => {}
         }
+        self.shared.changed.notify_all();
         drop(state);
         if self.worker.is_none() {
             self.shared.make_if_wanted();
@@ -88,7 +91,7 @@ impl Spare {
         let mut state = self.shared.lock();
         loop {
             match *state {
-                State::Ready(bytes) => return Some(bytes),
+                State::Ready(bytes) => return (bytes >= least).then_some(bytes),
                 State::Wanted(_) => {
                     state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -145,6 +148,7 @@ impl Shared {
     }
 
     fn make_if_wanted(&self) {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = match *self.lock() {
             State::Wanted(bytes) | State::Failed(bytes) => bytes,
             State::Ready(_) | State::Stopped => return,
@@ -158,16 +162,24 @@ impl Shared {
 
     fn make(&self, bytes: u64, pace: Pace<'_>) {
         let result = fill(&*self.disk, bytes, pace);
+        // What an earlier try left is better than nothing.
+        let made = result.map_or_else(|_| left_over(&*self.disk), |()| Some(bytes));
         let mut state = self.lock();
-        match (&*state, result) {
-            (State::Stopped, _) => {}
+        match *state {
+            State::Stopped => {}
             // Another size came to be wanted meanwhile.
-            (State::Wanted(wanted), _) if *wanted != bytes => {}
-            (_, Ok(())) => *state = State::Ready(bytes),
-            (_, Err(_)) => *state = State::Failed(bytes),
+            State::Wanted(wanted) if wanted != bytes => {}
+            State::Wanted(_) | State::Ready(_) | State::Failed(_) => {
+                *state = made.map_or(State::Failed(bytes), State::Ready);
+            }
         }
         self.changed.notify_all();
     }
+}
+
+/// How large the spare is that lies in the folder, if one does. It bears its name only if it is whole.
+fn left_over(disk: &dyn Disk) -> Option<u64> {
+    disk.open_read(SPARE).and_then(|file| file.len()).ok()
 }
 
 /// How fast a spare is filled.
@@ -180,16 +192,21 @@ pub(crate) enum Pace<'a> {
 
 /// Makes the spare file: zeros, synced, under its name only when whole.
 pub(crate) fn fill(disk: &dyn Disk, bytes: u64, pace: Pace<'_>) -> io::Result<()> {
+    let result = try_fill(disk, bytes, pace);
+    if result.is_err() {
+        // A half-made spare would only keep the disk full.
+        let _ = disk.remove(SPARE_NEW);
+    }
+    result
+}
+
+fn try_fill(disk: &dyn Disk, bytes: u64, pace: Pace<'_>) -> io::Result<()> {
     let file = disk.create(SPARE_NEW)?;
     let zeros = vec![0; PIECE.min(bytes as usize)];
     let mut at = 0;
     while at < bytes {
         let piece = zeros.len().min((bytes - at) as usize);
-        if let Err(error) = file.write_at(&zeros[..piece], at) {
-            // A half-made spare would only keep the disk full.
-            let _ = disk.remove(SPARE_NEW);
-            return Err(error);
-        }
+        file.write_at(&zeros[..piece], at)?;
         at += piece as u64;
         if let Pace::Gently(stop) = pace {
             if stop() {

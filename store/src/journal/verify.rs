@@ -1,9 +1,12 @@
 //! Reading the whole log of a stopped store, byte by byte, changing nothing.
 
+use super::create::refuse_unknown_segments;
 use super::footer::SEGMENT_HEADER;
+use super::footer::{Footer, Stand};
 use super::frame::{HEADER, Header, Kind, Place, Stored, decode_batch};
 use super::manifest::{Manifest, Segment};
-use super::recovery::{Cut, Scan, open_segment, read_footer};
+use super::recovery::{Access, Cut, open_segment, read_footer};
+use super::scan::Scan;
 use crate::disk::{Disk, read_all};
 use crate::error::{Damage, Failure, OpenError};
 use crate::record::{Chain, GENESIS, Head, Lsn, Record, StreamId, link};
@@ -36,20 +39,25 @@ pub fn inspect(disk: &dyn Disk, mut visit: impl FnMut(&Record)) -> Result<Report
         .map_err(|error| Failure::io("lock", &disk.name(), error))?
         .ok_or_else(|| OpenError::Locked { folder: disk.name() })?;
     let manifest = Manifest::read(disk)?.ok_or_else(|| OpenError::Missing { folder: disk.name() })?;
+    refuse_unknown_segments(disk, Some(&manifest))?;
     let mut check = Check { tips: HashMap::new(), next: Lsn(1) };
     let mut report = Report { segments: manifest.segments.len(), ..Report::default() };
     for segment in &manifest.segments {
         let place = Place { store: manifest.store, segment: segment.id };
-        let (file, length) = open_segment(disk, segment, place, check.next)?;
+        let (file, length) = open_segment(disk, segment, place, check.next, Access::Read)?;
         let bytes = read_all(&*file).map_err(|error| Failure::io("read", &segment.file(), error))?;
         report.bytes += length;
         if let Some(closed) = segment.closed {
+            let footer = read_footer(&*file, length, segment, place)?;
             let records = closed_records(&bytes, segment, place)?;
+            let disagreement = disagreement(&footer, &records);
             check.take(segment, records, &mut visit)?;
-            check.compare_footer(segment, read_footer(&*file, length, segment, place)?)?;
-            check.next = closed.next;
+            let ends = if check.next == closed.next { None } else { Some("the footer names another end".to_owned()) };
+            if let Some(what) = disagreement.or(ends) {
+                return Err(Damage { file: segment.file(), offset: closed.footer, what }.into());
+            }
         } else {
-            let scan = Scan::of(&bytes, segment, place)?;
+            let scan = Scan::of(&bytes, segment, place, manifest.opening)?;
             report.torn = scan.torn.map(|bytes| Cut { file: segment.file(), offset: scan.end, bytes });
             let records = scan.batches.into_iter().flat_map(|(_, at, stored)| stored.into_iter().map(move |s| (at, s)));
             check.take(segment, records.collect(), &mut visit)?;
@@ -67,7 +75,7 @@ fn closed_records(bytes: &[u8], segment: &Segment, place: Place) -> Result<Vec<(
     let mut records = Vec::new();
     let mut at = SEGMENT_HEADER as u64;
     while at < end {
-        let rest = &bytes[at as usize..end as usize];
+        let rest = bytes.get(at as usize..end as usize).ok_or_else(|| damage(at, "it ends before its footer"))?;
         let header = Header::decode(rest, place).ok_or_else(|| damage(at, "a frame's checksum does not match"))?;
         let body = rest.get(HEADER..HEADER + header.length as usize);
         let body = body.ok_or_else(|| damage(at, "a frame reaches beyond the footer"))?;
@@ -79,6 +87,31 @@ fn closed_records(bytes: &[u8], segment: &Segment, place: Place) -> Result<Vec<(
         at += header.frame_length() as u64;
     }
     Ok(records)
+}
+
+/// What a footer says of its segment's records that is not so.
+fn disagreement(footer: &Footer, records: &[(u64, Stored)]) -> Option<String> {
+    let mut heads: HashMap<StreamId, Head> = HashMap::new();
+    let mut frames: HashMap<Lsn, u64> = HashMap::new();
+    let mut last = 0;
+    for (offset, Stored { record, .. }) in records {
+        heads.insert(record.stream, Head { version: record.version, lsn: record.lsn });
+        if *offset != last {
+            frames.insert(record.lsn, *offset);
+            last = *offset;
+        }
+    }
+    let stands = |(stream, head): &(&StreamId, &Head)| {
+        footer.stands.get(stream).is_some_and(|stand: &Stand| stand.head == **head)
+    };
+    if let Some((stream, _)) = heads.iter().find(|entry| !stands(entry)) {
+        return Some(format!("the footer disagrees with the records of stream {stream}"));
+    }
+    if footer.stands.len() != heads.len() {
+        return Some("the footer names a stream that has no record here".to_owned());
+    }
+    let wrong = footer.marks.iter().find(|mark| frames.get(&mark.first) != Some(&mark.offset))?;
+    Some(format!("the footer says that record {} begins a frame at byte {}", wrong.first, wrong.offset))
 }
 
 /// What the records read so far lead one to expect of the next.
@@ -113,19 +146,5 @@ impl Check {
             visit(&record);
         }
         Ok(())
-    }
-
-    fn compare_footer(&self, segment: &Segment, footer: super::footer::Footer) -> Result<(), Damage> {
-        let wrong = |(stream, stand): &(&StreamId, &super::footer::Stand)| {
-            self.tips.get(stream).is_none_or(|(head, _)| *head != stand.head)
-        };
-        match footer.stands.iter().find(wrong) {
-            None => Ok(()),
-            Some((stream, _)) => Err(Damage {
-                file: segment.file(),
-                offset: segment.closed.map_or(0, |closed| closed.footer),
-                what: format!("the footer disagrees with the records of stream {stream}"),
-            }),
-        }
     }
 }

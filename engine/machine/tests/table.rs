@@ -1,0 +1,259 @@
+//! The table of the machine: which event can happen in which state. `table.golden` holds it for people to read and
+//! for changes to be seen; after a change that is meant, run this test once with `UPDATE_GOLDEN=1`.
+
+mod common;
+
+use common::*;
+use rejoin_machine::cancel::Cause;
+use rejoin_machine::{Event, Op, OpNo, Run};
+use std::fmt::Write;
+
+/// A column: a state, and the runs in it that differ in what they take. A run whose name is empty is the only one.
+type State = (&'static str, Vec<(&'static str, Run)>);
+
+const HEAD: &str = "\
+Which event can happen to a run in which state, as `apply` has it. Each run has, where its state allows it, pending: a
+step, two calls (one of them past its deadline), a timer and a wait past their times, a buffered signal, a detached
+child and a child of an earlier incarnation; the event speaks of these. The number is the one in the log.
+
+yes: it can. -: it cannot. Words: it can to those of the state's runs that are named so.
+
+";
+
+#[test]
+fn inv_e2_the_table_of_states_and_events_is_the_golden_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/table.golden");
+    let table = table();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &table).expect("the golden file can be written");
+    }
+    let golden = std::fs::read_to_string(path).unwrap_or_default();
+    let changed: Vec<_> = table.lines().filter(|line| !golden.lines().any(|known| known == *line)).collect();
+    let advice = "if the change is meant: UPDATE_GOLDEN=1 cargo test -p rejoin-machine --test table";
+    assert!(table == golden, "{path} differs; new lines:\n{}\n{advice}", changed.join("\n"));
+}
+
+#[test]
+fn spec_a8_every_event_has_a_row_and_keeps_its_number() {
+    let (_, running) = &states()[1];
+    let mut numbers: Vec<u32> = samples(&running[0].1).iter().map(|(_, event)| number(event)).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let count = numbers.len() as u32;
+    assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+    // The number after the last one is no event's: a new event has to be added to `samples`.
+    let mut unknown = count.to_le_bytes().to_vec();
+    unknown.extend([0; 256]);
+    let error = bincode::deserialize::<Event>(&unknown).expect_err("an event without a row").to_string();
+    assert!(error.contains("variant index"), "event {count} has no row: {error}");
+}
+
+/// The number that the log knows an event by.
+fn number(event: &Event) -> u32 {
+    let bytes = bincode::serialize(event).expect("every event has bytes");
+    u32::from_le_bytes(bytes[..4].try_into().expect("a number has four bytes"))
+}
+
+fn table() -> String {
+    let states = states();
+    let labels = samples(&states[0].1[0].1).into_iter().map(|(label, event)| (number(&event), label));
+    let rows: Vec<(u32, String, Vec<String>)> = labels
+        .enumerate()
+        .map(|(row, (number, label))| (number, label.into(), states.iter().map(|state| cell(row, state)).collect()))
+        .collect();
+    let width = |column: usize| {
+        rows.iter().map(|(_, _, cells)| cells[column].len()).chain([states[column].0.len()]).max().unwrap_or(0)
+    };
+    let mut text = HEAD.to_string();
+    let mut line = |number: &str, label: &str, cells: &mut dyn Iterator<Item = &str>| {
+        let mut line = format!("{number:>2} {label:<37}");
+        for (column, cell) in cells.enumerate() {
+            let _ = write!(line, "  {cell:<0$}", width(column));
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    };
+    line("", "", &mut states.iter().map(|(name, _)| *name));
+    for (number, label, cells) in &rows {
+        line(&number.to_string(), label, &mut cells.iter().map(String::as_str));
+    }
+    text
+}
+
+fn cell(row: usize, (_, runs): &State) -> String {
+    let takes = |run: &Run| {
+        let (_, event) = samples(run).swap_remove(row);
+        run.clone().apply(&event, at(10)).is_ok()
+    };
+    let taking: Vec<&str> = runs.iter().filter(|(_, run)| takes(run)).map(|(name, _)| *name).collect();
+    match taking.len() {
+        0 => "-".into(),
+        count if count == runs.len() => "yes".into(),
+        _ => taking.join(" or "),
+    }
+}
+
+fn states() -> Vec<State> {
+    let run = |events: &dyn Fn(&mut Case)| {
+        let mut case = given([continued(vec![carried("a", None)], Vec::new())]);
+        events(&mut case);
+        case.run().clone()
+    };
+    let busy = |case: &mut Case| {
+        case.given(0, [Event::Started]).given(0, pending(0));
+    };
+    let cancelled_by = |cause| {
+        move |case: &mut Case| {
+            busy(case);
+            case.given(0, [cancel_requested(cause, 30)]);
+        }
+    };
+    let compensating = |cause| {
+        move |case: &mut Case| {
+            cancelled_by(cause)(case);
+            let child_ended = Event::CarriedChildEnded { child: keyed("a"), result: Ok(text("out")) };
+            case.given(0, [child_completed(1, "out"), child_completed(2, "out"), child_ended, cancel_delivered(30)]);
+            case.given(0, pending(6));
+        }
+    };
+    let ended_by = |before: &dyn Fn(&mut Case), event: &Event| {
+        run(&|case: &mut Case| {
+            before(case);
+            case.given(0, [event.clone()]);
+        })
+    };
+    let unstarted = |_: &mut Case| {};
+    let untold = |case: &mut Case| {
+        case.given(0, [cancel_requested(Cause::Request, 30)]);
+    };
+    let childless = |case: &mut Case| {
+        let child_ended = Event::CarriedChildEnded { child: keyed("a"), result: Ok(text("out")) };
+        case.given(0, [child_ended, Event::Started, cancel_requested(Cause::Request, 30)]);
+    };
+    let (request, deadline) = (Cause::Request, Cause::Deadline);
+    vec![
+        ("created", vec![("", run(&unstarted))]),
+        ("running", vec![("", run(&busy))]),
+        ("suspended", vec![("", ended_by(&busy, &dropped(0)))]),
+        (
+            "wedged",
+            vec![
+                ("created", ended_by(&unstarted, &wedged())),
+                ("running", ended_by(&busy, &wedged())),
+                ("compensating", ended_by(&compensating(request), &wedged())),
+            ],
+        ),
+        (
+            "cancelling its children",
+            vec![
+                ("requested", run(&cancelled_by(request))),
+                ("past deadline", run(&cancelled_by(deadline))),
+                ("created", run(&untold)),
+                ("childless", run(&childless)),
+            ],
+        ),
+        (
+            "compensating",
+            vec![("requested", run(&compensating(request))), ("past deadline", run(&compensating(deadline)))],
+        ),
+        ("completed", vec![("", ended_by(&busy, &Event::Completed { output: text("out") }))]),
+        ("failed", vec![("", ended_by(&busy, &Event::Failed { failure: broken() }))]),
+        ("timed out", vec![("", ended_by(&compensating(deadline), &timed_out()))]),
+        ("cancelled", vec![("", ended_by(&compensating(request), &cancelled()))]),
+    ]
+}
+
+/// Operations of every kind, numbered from `first`.
+fn pending(first: u32) -> Vec<Event> {
+    let id = u8::try_from(first).expect("a small number");
+    vec![
+        step(first).scheduled(),
+        call(first + 1).triggered_in(1, 0),
+        call(first + 2).within(5).triggered_in(1, 0),
+        timer_set(first + 3, 5),
+        wait(first + 4, "review").within(5).awaited(0),
+        call(first + 5).detached().triggered_in(1, 0),
+        received(id, "review"),
+    ]
+}
+
+/// The states bear the names that the table gives them.
+#[test]
+fn inv_e2_the_columns_of_the_table_are_the_states() {
+    for (name, runs) in states() {
+        for (_, run) in runs {
+            assert_eq!(run.state_name(), name);
+        }
+    }
+}
+
+/// An event of every kind that fits `run`, if any does.
+fn samples(run: &Run) -> Vec<(&'static str, Event)> {
+    let known = |event: Event| (event.name(), event);
+    let mut samples = vec![known(triggered()), known(Event::Started)];
+    samples.extend(ends().into_iter().map(known));
+    samples.extend(of_operations(run));
+    samples.extend([
+        known(received(99, "review")),
+        known(dropped(op(run, |op| matches!(op, Op::Timer { .. })))),
+        known(Event::PatchMarked { id: "faster".into() }),
+        known(cancel_requested(Cause::Request, 30)),
+        known(cancel_delivered(30)),
+        known(wedged()),
+        known(Event::Unwedged),
+    ]);
+    samples.sort_by_key(|(_, event)| number(event));
+    samples
+}
+
+fn ends() -> Vec<Event> {
+    let Event::ContinuedAsNew(mut boundary) = continued(Vec::new(), Vec::new()) else { unreachable!() };
+    boundary.incarnation = 2;
+    vec![
+        Event::Completed { output: text("out") },
+        Event::Failed { failure: broken() },
+        timed_out(),
+        cancelled(),
+        Event::ContinuedAsNew(boundary),
+    ]
+}
+
+fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
+    let step_op = op(run, |op| matches!(op, Op::Step(_)));
+    let open = op(run, |op| matches!(op, Op::Call { deadline: None, .. }));
+    let late = op(run, |op| matches!(op, Op::Call { deadline: Some(_), .. }));
+    let timer = op(run, |op| matches!(op, Op::Timer { .. }));
+    let wait_op = op(run, |op| matches!(op, Op::Signal { .. }));
+    let loose = RUN.child(&rejoin_machine::CallKey::Numbered { incarnation: 1, op: OpNo(5) });
+    let signal = if wait_op < 6 { 0 } else { 6 };
+    let failure = broken;
+    let known = |event: Event| (event.name(), event);
+    vec![
+        known(step(100).scheduled()),
+        known(step_completed(step_op, "out")),
+        known(attempt_failed(step_op, busy(), 20)),
+        known(step_failed(step_op, broken())),
+        ("ChildTriggered (the caller waits)", call(100).triggered_in(1, 10)),
+        ("ChildTriggered (detached)", call(100).detached().triggered_in(1, 10)),
+        known(call(100).refused(broken())),
+        known(child_completed(open, "out")),
+        known(Event::ChildFailed { op: OpNo(open), failure: failure() }),
+        (
+            "ChildTimedOut (the child has ended)",
+            Event::ChildTimedOut { op: OpNo(open), failure: failure(), ended: true },
+        ),
+        ("ChildTimedOut (nobody waits any more)", stopped_waiting(late)),
+        known(Event::ChildCancelled { op: OpNo(open), failure: failure() }),
+        known(Event::ResultIgnored { child: loose }),
+        known(Event::CarriedChildEnded { child: keyed("a"), result: Ok(text("out")) }),
+        known(timer_set(100, 20)),
+        known(timer_fired(timer)),
+        known(wait(100, "review").awaited(10)),
+        known(delivered(wait_op, signal)),
+        known(Event::SignalTimedOut { op: OpNo(wait_op) }),
+    ]
+}
+
+/// The pending operation of a kind, or a number that no operation has.
+fn op(run: &Run, kind: impl Fn(&Op) -> bool) -> u32 {
+    run.operations().find(|(_, op)| kind(op)).map_or(50, |(op, _)| op.0)
+}

@@ -1,0 +1,384 @@
+//! A run in memory: its machine, and its handler as far as its history has brought it.
+//!
+//! One rule says when the handler is told something, live and in replay: while the outbox is empty, the oldest
+//! unfed answer is fed and the handler polled until it rests. Live, what it asks for then is decided and becomes events; in
+//! replay it is held against the events that are there.
+
+use crate::context::{Context, ForeignWake, RootWaker};
+use crate::failure::{Failure, panic_message};
+use crate::history::Entry;
+use crate::replay::{self, Place};
+use crate::workflow::{HandlerFuture, Registry};
+use rejoin_machine::{
+    Answer, Command, Effect, Event, Failure as StoredFailure, FailureKind, IllegalEvent, Issue, Limits, OpNo, Origin,
+    Outcome, Parent, Payload, Rejection, Run, RunId, Status, Timestamp, Transition, Trigger,
+};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
+use tracing::Span;
+
+/// How often a handler may wake itself before it counts as one that never rests.
+const SELF_WAKES: usize = 10_000;
+
+/// A run in memory.
+pub(crate) struct Activation {
+    pub(crate) run: Run,
+    /// How many records the run has, sequenced ones included.
+    pub(crate) records: u64,
+    handler: Option<Handling>,
+    /// Answers that the handler has not been fed.
+    unfed: VecDeque<(Answer, Option<Payload>)>,
+    /// Answers that came while the run was wedged.
+    held: VecDeque<(Answer, Option<Payload>)>,
+    /// While replaying: the patches that the present record marks.
+    replaying: Option<Vec<String>>,
+    span: Span,
+}
+
+/// A handler that is being executed.
+struct Handling {
+    ctx: Context,
+    future: Option<HandlerFuture>,
+    waker: Arc<RootWaker>,
+}
+
+/// What handlers need from around them.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) foreign: Arc<dyn ForeignWake>,
+}
+
+/// What a command did.
+#[derive(Default)]
+pub(crate) struct Advance {
+    pub(crate) transition: Transition,
+    /// What it makes the run do to its children.
+    pub(crate) effects: Vec<Effect>,
+    /// Children that it triggered.
+    pub(crate) children: Vec<(RunId, Trigger)>,
+}
+
+/// Why a command did nothing.
+pub(crate) enum Trouble {
+    /// The command means nothing in this state.
+    Rejected(Rejection),
+    /// The handler did what it may not do. The activation is of no further use.
+    Misuse(String),
+}
+
+/// A history that cannot be replayed.
+#[derive(Debug)]
+pub(crate) enum ReplayError {
+    /// The history itself makes no sense.
+    Illegal(IllegalEvent),
+    /// The handler does not fit it.
+    Diverged(String),
+}
+
+impl Activation {
+    /// A run that has just been triggered. Its handler is called by [`Command::Start`].
+    pub(crate) fn new(run: Run) -> Activation {
+        let span = tracing::info_span!("run", id = %run.id(), workflow = %run.trigger().target.name);
+        Activation {
+            run,
+            records: 0,
+            handler: None,
+            unfed: VecDeque::new(),
+            held: VecDeque::new(),
+            replaying: None,
+            span,
+        }
+    }
+
+    /// Executes `command` at `now`: decides it, applies what follows, lets the handler answer.
+    pub(crate) fn advance(
+        &mut self,
+        command: Command,
+        now: Timestamp,
+        limits: &Limits,
+        around: &Surroundings,
+    ) -> Result<Advance, Trouble> {
+        let mut advance = Advance::default();
+        let was_suspended = self.run.is_suspended();
+        for event in self.run.decide(command, now, limits).map_err(Trouble::Rejected)? {
+            self.happen(event, now, &mut advance);
+        }
+        let fed = !self.unfed.is_empty();
+        self.settle(now, around).map_err(Trouble::Misuse)?;
+        while let Some(issue) = self.handler.as_ref().and_then(|handler| handler.ctx.inner.take_issue()) {
+            self.decide_issue(issue, now, limits, &mut advance);
+            self.settle(now, around).map_err(Trouble::Misuse)?;
+        }
+        let closed = matches!(self.run.status(), Status::Closed(_));
+        advance.transition.resumed = was_suspended && (fed || closed);
+        advance.transition.suspended = self.run.is_suspended() && (!was_suspended || advance.transition.resumed);
+        advance.transition.due = self.run.next_due(now);
+        self.records += 1;
+        Ok(advance)
+    }
+
+    /// The record of a run that is announced now and started later.
+    pub(crate) fn announce(&mut self, now: Timestamp) -> Advance {
+        self.records += 1;
+        let transition = Transition { due: self.run.next_due(now), ..Transition::default() };
+        Advance { transition, ..Advance::default() }
+    }
+
+    /// Decides what the handler asks for. What is not allowed ends the run with the reason.
+    fn decide_issue(&mut self, issue: Issue, now: Timestamp, limits: &Limits, advance: &mut Advance) {
+        let call = match &issue {
+            Issue::Call { input, .. } => Some(input.clone()),
+            _ => None,
+        };
+        let decided = self.run.decide(Command::Issue(issue), now, limits).or_else(|rejection| {
+            let failure = StoredFailure::new(FailureKind::Limit, rejection.code(), rejection.to_string());
+            self.run.decide(Command::Issue(Issue::Return(Err(failure))), now, limits)
+        });
+        for event in decided.unwrap_or_default() {
+            if let (Event::ChildTriggered { child, .. }, Some(input)) = (&event, &call) {
+                advance.children.extend(self.trigger_of(&event, input.clone()).map(|trigger| (*child, trigger)));
+            }
+            self.happen(event, now, advance);
+        }
+        if matches!(self.run.status(), Status::Closed(_)) {
+            self.discard_handler();
+        }
+    }
+
+    /// The trigger of a child that an event announces.
+    fn trigger_of(&self, event: &Event, input: Payload) -> Option<Trigger> {
+        let Event::ChildTriggered { op, target, child, mode, .. } = event else { return None };
+        // A carried child that is called again exists already.
+        if self.run.children().any(|known| known == *child) {
+            return None;
+        }
+        let parent = self.run.trigger();
+        let awaited = *mode == rejoin_machine::call::Mode::Wait;
+        let mut path = parent.path.clone();
+        path.push(target.name.clone());
+        Some(Trigger {
+            project: parent.project.clone(),
+            target: target.clone(),
+            input,
+            origin: Origin::Workflow,
+            key: None,
+            parent: Some(Parent { run: self.run.id(), incarnation: self.run.incarnation(), op: *op, awaited }),
+            depth: parent.depth + 1,
+            path,
+            // A parent's deadline bounds the children that it waits for.
+            deadline: parent.deadline.filter(|_| awaited),
+            labels: parent.labels.clone(),
+            seed: child_seed(*child, parent.seed),
+        })
+    }
+
+    /// Applies a decided event.
+    fn happen(&mut self, event: Event, now: Timestamp, advance: &mut Advance) {
+        advance.effects.extend(self.run.consequences(&event));
+        let applied = self.absorb(&event, now);
+        debug_assert!(applied.is_ok(), "a decided event applies: {applied:?}");
+        advance.transition.events.push(event);
+    }
+
+    /// Applies an event, live or from the history, and queues what the handler is to be told of it.
+    fn absorb(&mut self, event: &Event, time: Timestamp) -> Result<(), IllegalEvent> {
+        let signal = match event {
+            Event::SignalDelivered { id, .. } => self.run.signal(*id).cloned(),
+            _ => None,
+        };
+        // Between a request to cancel and its delivery the handler is told nothing; the delivery cancels everything.
+        let silent = self.run.holds_answers() && !matches!(event, Event::CancelDelivered { .. });
+        self.run.apply(event, time)?;
+        if let Some(answer) = event.answer().filter(|_| !silent) {
+            if self.run.wedged().is_some() {
+                self.held.push_back((answer, signal));
+            } else {
+                self.unfed.push_back((answer, signal));
+            }
+        }
+        match event {
+            Event::Unwedged => self.unfed.append(&mut self.held),
+            Event::ContinuedAsNew(_) => self.discard_handler(),
+            Event::StepCompleted { op, .. } | Event::StepFailed { op, .. } => self.forget_body(*op),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn forget_body(&self, op: OpNo) {
+        if let Some(handler) = &self.handler {
+            handler.ctx.inner.forget_body(op);
+        }
+    }
+
+    /// Feeds the handler one answer after the other, as long as it has nothing to ask.
+    fn settle(&mut self, now: Timestamp, around: &Surroundings) -> Result<(), String> {
+        while self.handler.as_ref().is_none_or(|handler| !handler.ctx.inner.has_issues()) {
+            let Some((answer, signal)) = self.unfed.pop_front() else { return Ok(()) };
+            if answer == Answer::Start {
+                self.call_handler(around);
+            }
+            let Some(handler) = &mut self.handler else { continue };
+            let cancel = match self.run.status() {
+                Status::Cancelling(cancel) => Some(Failure::from_stored(cancel.failure())),
+                Status::Created | Status::Running | Status::Closed(_) => None,
+            };
+            handler.ctx.inner.set_now(now);
+            let _entered = self.span.enter();
+            handler.feed(&answer, signal, cancel)?;
+        }
+        Ok(())
+    }
+
+    fn call_handler(&mut self, around: &Surroundings) {
+        let ctx = Context::new(&self.run, around.registry.clone());
+        ctx.inner.set_replaying(self.replaying.as_deref());
+        let trigger = self.run.trigger();
+        let called = match around.registry.get(&trigger.target) {
+            Some(handler) => {
+                let call = AssertUnwindSafe(|| (handler.call)(ctx.clone(), &trigger.input));
+                catch_unwind(call).unwrap_or_else(|panic| Err(Failure::panic(panic_message(&*panic))))
+            }
+            None => Err(crate::context::unknown_workflow(&trigger.target.name, &around.registry)),
+        };
+        let waker = RootWaker::new(self.run.id(), around.foreign.clone());
+        let future = match called {
+            Ok(future) => Some(future),
+            Err(failure) => {
+                ctx.inner.push_issue(Issue::Return(Err(failure.to_stored())));
+                None
+            }
+        };
+        self.handler = Some(Handling { ctx, future, waker });
+    }
+
+    /// Replays an event: holds it against what the handler asks for, if it is of that kind, and applies it.
+    pub(crate) fn replay(
+        &mut self,
+        event: &Event,
+        place: &Place<'_>,
+        around: &Surroundings,
+    ) -> Result<(), ReplayError> {
+        if place.index == 0 || self.replaying.is_none() {
+            self.begin_record(place.entry);
+        }
+        if let Some(expected) = replay::asked(event) {
+            self.settle(place.entry.time, around).map_err(ReplayError::Diverged)?;
+            let issue = self.handler.as_ref().and_then(|handler| handler.ctx.inner.take_issue());
+            match issue {
+                Some(issue) if replay::fits(&issue, event) => {}
+                Some(issue) => return Err(place.diverged(&expected, &replay::asks(&issue))),
+                None => return Err(place.diverged(&expected, "nothing")),
+            }
+        }
+        self.absorb(event, place.entry.time).map_err(ReplayError::Illegal)
+    }
+
+    fn begin_record(&mut self, entry: &Entry) {
+        let patch = |event: &Event| match event {
+            Event::PatchMarked { id } => Some(id.clone()),
+            _ => None,
+        };
+        let patches: Vec<String> = entry.transition.events.iter().filter_map(patch).collect();
+        if let Some(handler) = &self.handler {
+            handler.ctx.inner.set_replaying(Some(&patches));
+        }
+        self.replaying = Some(patches);
+    }
+
+    /// The end of a replayed record: the handler must have nothing more to ask.
+    pub(crate) fn end_record(&mut self, entry: &Entry, around: &Surroundings) -> Result<(), ReplayError> {
+        self.settle(entry.time, around).map_err(ReplayError::Diverged)?;
+        if matches!(self.run.status(), Status::Closed(_)) {
+            self.discard_handler();
+        }
+        match self.handler.as_ref().and_then(|handler| handler.ctx.inner.take_issue()) {
+            None => Ok(()),
+            Some(issue) => {
+                let place = Place { entry, index: entry.transition.events.len() };
+                Err(place.diverged("nothing more", &replay::asks(&issue)))
+            }
+        }
+    }
+
+    /// What comes next is new.
+    pub(crate) fn go_live(&mut self) {
+        self.replaying = None;
+        if let Some(handler) = &self.handler {
+            handler.ctx.inner.set_replaying(None);
+        }
+    }
+
+    /// Drops the handler; its pending operations are not dropped by that.
+    fn discard_handler(&mut self) {
+        if let Some(Handling { ctx, future, .. }) = self.handler.take() {
+            ctx.inner.discard();
+            // Destructors of the handler's own values may panic; that is no reason to stop everyone else.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        }
+        self.unfed.clear();
+    }
+
+    /// What a step of this run is to execute, if its handler is at hand.
+    pub(crate) fn body(&self, op: OpNo) -> Option<crate::context::Body> {
+        self.handler.as_ref()?.ctx.inner.body(op)
+    }
+
+    /// How the run ended, if it has.
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        match self.run.status() {
+            Status::Closed(outcome) => Some(outcome),
+            Status::Created | Status::Running | Status::Cancelling(_) => None,
+        }
+    }
+}
+
+impl Drop for Activation {
+    fn drop(&mut self) {
+        self.discard_handler();
+    }
+}
+
+impl Handling {
+    /// Hands the handler an answer and polls it until it rests; what it returns enters the outbox.
+    fn feed(&mut self, answer: &Answer, signal: Option<Payload>, cancel: Option<Failure>) -> Result<(), String> {
+        let Some(future) = &mut self.future else { return Ok(()) };
+        let (inner, root) = (&self.ctx.inner, &self.waker);
+        root.busy(|| inner.answer(answer, signal, cancel.as_ref()));
+        let waker = Waker::from(root.clone());
+        let mut task = TaskContext::from_waker(&waker);
+        for _ in 0..SELF_WAKES {
+            // Waking is how a context tells futures which of them to poll; the handler itself is polled anyway.
+            root.woken();
+            inner.begin_poll();
+            let polled = root.busy(|| catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut task))));
+            let result = match polled {
+                Ok(Poll::Pending) if root.woken() => continue,
+                Ok(Poll::Pending) => return inner.end_poll().map_or(Ok(()), Err),
+                Ok(Poll::Ready(result)) => result,
+                Err(panic) => Err(Failure::panic(panic_message(&*panic))),
+            };
+            inner.discard_slots();
+            self.future = None;
+            inner.push_issue(match result {
+                Ok(output) => Issue::Return(Ok(output)),
+                Err(failure) => match failure.0.anew.clone() {
+                    Some(input) => Issue::ContinueAsNew { input, seed: inner.next_seed() },
+                    None => Issue::Return(Err(failure.to_stored())),
+                },
+            });
+            return Ok(());
+        }
+        Err(format!("the handler woke itself {SELF_WAKES} times without resting"))
+    }
+}
+
+/// The seed of a child's random numbers.
+fn child_seed(child: RunId, parent: u64) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&child.0[..8]);
+    u64::from_le_bytes(bytes) ^ parent.rotate_left(32)
+}

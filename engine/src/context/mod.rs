@@ -1,0 +1,498 @@
+//! What handlers are written against.
+//!
+//! A handler is executed again from its history after every crash. What goes through [`Context`] is recorded once and
+//! replayed; what does not is executed again. Operations take their number when they are called for, not when they
+//! are polled, and enter the outbox; when the handler rests, the outbox is sequenced.
+
+mod operation;
+mod step;
+mod waker;
+
+pub use operation::{Call, Signal, SignalWithin, Sleep, Spawned};
+pub use step::{Attempt, IntoStep, Step};
+
+pub(crate) use step::{Body, Work};
+pub(crate) use waker::{ForeignWake, RootWaker};
+
+use crate::failure::{Failure, decode, encode};
+use crate::workflow::{Registry, Workflow};
+use operation::Operation;
+use rejoin_machine::call::{Mode, OnTimeout};
+use rejoin_machine::retry::Policy;
+use rejoin_machine::{Answer, Issue, OpNo, Payload, RunId, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+/// The door of a handler to everything durable. Cheap to clone; stays on the handler's thread.
+///
+/// It cannot be taken into a step: a step is one recorded side effect, and what it does inside is its own affair.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) inner: Rc<Inner>,
+}
+
+pub(crate) struct Inner {
+    state: RefCell<State>,
+    registry: Arc<Registry>,
+    run: RunId,
+}
+
+/// Answers that the handler has not taken, and questions that the engine has not sequenced.
+struct State {
+    next_op: u32,
+    outbox: VecDeque<Issue>,
+    slots: HashMap<OpNo, Slot>,
+    bodies: HashMap<OpNo, Body>,
+    now: Timestamp,
+    random: Random,
+    /// Patches that the history marks, up to the record that is being replayed.
+    patches: BTreeSet<String>,
+    /// Patches that the handler has marked.
+    marked: BTreeSet<String>,
+    /// Whether what is being handed to the handler comes from the history.
+    replaying: bool,
+    /// The engine is dropping the handler: that is no decision of the handler's.
+    discarding: bool,
+    misuse: Option<String>,
+    polls: Polls,
+}
+
+/// An operation that the handler holds.
+#[derive(Default)]
+struct Slot {
+    answer: Option<Reply>,
+    waker: Option<Waker>,
+}
+
+/// An answer, with the content of a signal.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    Resolved(Result<Payload, Failure>),
+    NoSignal,
+    Spawned(RunId),
+}
+
+/// In which order pending operations were polled.
+#[derive(Default)]
+struct Polls {
+    round: u64,
+    /// Operations that were found pending in this round, in order.
+    pending: Vec<OpNo>,
+    /// When an operation was last found pending: round, place in the round.
+    last: HashMap<OpNo, (u64, usize)>,
+}
+
+/// A sequence of numbers that depends on the run and its seed alone.
+struct Random {
+    seed: [u8; 28],
+    drawn: u64,
+}
+
+impl Random {
+    fn next(&mut self) -> [u8; 16] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.seed).update(&self.drawn.to_le_bytes());
+        self.drawn += 1;
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        bytes
+    }
+}
+
+impl Context {
+    pub(crate) fn new(run: &rejoin_machine::Run, registry: Arc<Registry>) -> Context {
+        let mut seed = [0; 28];
+        seed[..16].copy_from_slice(&run.id().0);
+        seed[16..24].copy_from_slice(&run.trigger().seed.to_le_bytes());
+        seed[24..].copy_from_slice(&run.incarnation().to_le_bytes());
+        let state = State {
+            next_op: 0,
+            outbox: VecDeque::new(),
+            slots: HashMap::new(),
+            bodies: HashMap::new(),
+            now: run.time(),
+            random: Random { seed, drawn: 0 },
+            patches: BTreeSet::new(),
+            marked: BTreeSet::new(),
+            replaying: false,
+            discarding: false,
+            misuse: None,
+            polls: Polls::default(),
+        };
+        let inner = Inner { state: RefCell::new(state), registry, run: run.id() };
+        Context { inner: Rc::new(inner) }
+    }
+
+    /// Executes a side effect once and records its result: after a crash the result is read from the log.
+    ///
+    /// The step is a function that returns a `Result`, async or not, with or without a parameter of type [`Attempt`]
+    /// (its idempotency key and number). It runs on a pool, apart from the handler. A crash while it is under way makes it
+    /// run again with the same key. A transient failure is tried again, as [`Step::retry`] and [`Step::retry_policy`] say;
+    /// by default as often as it takes.
+    ///
+    /// ```
+    /// # use rejoin::{Context, Failure};
+    /// async fn handler(ctx: Context, path: String) -> Result<String, Failure> {
+    ///     ctx.step("read", move || std::fs::read_to_string(&path)).retry(3).await
+    /// }
+    /// ```
+    pub fn step<M, F: IntoStep<M>>(&self, name: &str, step: F) -> Step<F::Output> {
+        let op = self.inner.number();
+        let mut state = self.inner.state.borrow_mut();
+        state.bodies.insert(op, step.into_body().0);
+        state.outbox.push_back(Issue::Step { op, name: name.to_owned(), policy: Policy::default(), timeout: None });
+        drop(state);
+        Step::new(self.operation(op))
+    }
+
+    /// Triggers a workflow as a child and waits for its result. The caller suspends, for days if need be, and resumes
+    /// exactly once. If the caller ends or is cancelled first, so is the child.
+    ///
+    /// ```
+    /// # use rejoin::{Context, Failure, Workflow, time::minutes};
+    /// const ANALYZE: Workflow<u32, String> = Workflow::named("analyze");
+    /// async fn handler(ctx: Context, week: u32) -> Result<String, Failure> {
+    ///     ctx.call(&ANALYZE, week).key("analysis").timeout(minutes(5)).await
+    /// }
+    /// ```
+    pub fn call<I: Serialize, O: DeserializeOwned>(&self, workflow: &Workflow<I, O>, input: I) -> Call<O> {
+        let op = self.issue_call(workflow.name(), encode("the input", &input), Mode::Wait);
+        Call::new(self.operation(op))
+    }
+
+    /// Triggers a workflow as a child that lives on its own: nobody waits, and only a cancel of the whole tree ends it.
+    /// The result of the future is the child's id, or why it was refused; it is started whether that is awaited or not,
+    /// unless the future is dropped at once.
+    pub fn spawn<I: Serialize, O>(&self, workflow: &Workflow<I, O>, input: I) -> Spawned {
+        let op = self.issue_call(workflow.name(), encode("the input", &input), Mode::Detach);
+        Spawned::new(self.operation(op))
+    }
+
+    fn issue_call(&self, name: &str, input: Result<Payload, Failure>, mode: Mode) -> OpNo {
+        let op = self.inner.number();
+        let (target, reentrant) = match self.inner.registry.newest(name) {
+            Some((target, handler)) => (Ok(target), handler.reentrant),
+            None => (Err(unknown_workflow(name, &self.inner.registry).to_stored()), false),
+        };
+        let (target, input) = match input {
+            Ok(input) => (target, input),
+            Err(failure) => (Err(failure.to_stored()), Payload::from(Vec::new())),
+        };
+        self.inner.state.borrow_mut().outbox.push_back(Issue::Call {
+            op,
+            target,
+            name: name.to_owned(),
+            reentrant,
+            key: None,
+            input,
+            mode,
+            timeout: None,
+            on_timeout: OnTimeout::default(),
+        });
+        op
+    }
+
+    /// Sleeps, for days if need be, over any restart.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        self.sleep_until(self.now().after(duration.into()))
+    }
+
+    /// Sleeps until a point in time; not at all if that has passed.
+    pub fn sleep_until(&self, until: Timestamp) -> Sleep {
+        let op = self.inner.number();
+        self.inner.state.borrow_mut().outbox.push_back(Issue::Sleep { op, until });
+        Sleep::new(self.operation(op))
+    }
+
+    /// Waits for a signal of this name. One that came before it was asked for is kept.
+    pub fn signal<T: DeserializeOwned>(&self, name: &str) -> Signal<T> {
+        let op = self.inner.number();
+        let issue = Issue::Await { op, name: name.to_owned(), timeout: None };
+        self.inner.state.borrow_mut().outbox.push_back(issue);
+        Signal::new(self.operation(op))
+    }
+
+    /// The time: when the event happened that the handler is answering. The same in every replay.
+    pub fn now(&self) -> Timestamp {
+        self.inner.state.borrow().now
+    }
+
+    /// A random number between 0 and 1, the same in every replay. Not for secrets.
+    pub fn random(&self) -> f64 {
+        let bytes = self.inner.state.borrow_mut().random.next();
+        let mut low = [0; 8];
+        low.copy_from_slice(&bytes[..8]);
+        // The 53 bits that a float between 0 and 1 can tell apart.
+        (u64::from_le_bytes(low) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A random UUID (version 4), the same in every replay, as text.
+    pub fn uuid(&self) -> String {
+        let mut bytes = self.inner.state.borrow_mut().random.next();
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        RunId(bytes).to_string()
+    }
+
+    /// Whether to take the new way at a change of the handler's code. Runs whose history went past this place before
+    /// the change take the old one.
+    ///
+    /// ```
+    /// # use rejoin::{Context, Failure};
+    /// # async fn old() -> Result<(), Failure> { Ok(()) }
+    /// # async fn new() -> Result<(), Failure> { Ok(()) }
+    /// async fn handler(ctx: Context, _: ()) -> Result<(), Failure> {
+    ///     if ctx.patched("send-by-queue") {
+    ///         ctx.step("send", new).await
+    ///     } else {
+    ///         ctx.step("send", old).await
+    ///     }
+    /// }
+    /// ```
+    pub fn patched(&self, id: &str) -> bool {
+        let mut state = self.inner.state.borrow_mut();
+        if state.replaying && !state.patches.contains(id) {
+            return false;
+        }
+        // One mark is enough for all places that ask; the first one issues it, live and in replay.
+        if state.marked.insert(id.to_owned()) {
+            state.outbox.push_back(Issue::Patch { id: id.to_owned() });
+        }
+        true
+    }
+
+    /// Begins anew under the same run id with another input and an empty history; to be returned as the handler's
+    /// error. Caller, key, deadline, signals that nobody asked for, and live children go along.
+    ///
+    /// ```
+    /// # use rejoin::{Context, Failure, time::days};
+    /// async fn every_day(ctx: Context, count: u64) -> Result<(), Failure> {
+    ///     ctx.sleep(days(1)).await?;
+    ///     Err(ctx.continue_as_new(count + 1))
+    /// }
+    /// ```
+    pub fn continue_as_new<I: Serialize>(&self, input: I) -> Failure {
+        match encode("the input", &input) {
+            Ok(input) => Failure::continue_as_new(input),
+            Err(failure) => failure,
+        }
+    }
+
+    /// The run's id.
+    pub fn run_id(&self) -> RunId {
+        self.inner.run
+    }
+
+    fn operation(&self, op: OpNo) -> Operation {
+        self.inner.state.borrow_mut().slots.insert(op, Slot::default());
+        Operation::new(self.inner.clone(), op)
+    }
+}
+
+/// The failure of a call to a name that nothing is registered under.
+pub(crate) fn unknown_workflow(name: &str, registry: &Registry) -> Failure {
+    let known = registry.names();
+    let known = if known.is_empty() { "none is".to_owned() } else { format!("there are {}", known.join(", ")) };
+    let message = format!("no workflow {name:?} is registered ({known})");
+    Failure::make(
+        rejoin_machine::FailureKind::Refused,
+        "unknown-workflow".into(),
+        message,
+        serde_json::Value::Null,
+        false,
+    )
+}
+
+// The engine's side.
+impl Inner {
+    fn number(&self) -> OpNo {
+        let mut state = self.state.borrow_mut();
+        let op = OpNo(state.next_op);
+        state.next_op += 1;
+        op
+    }
+
+    /// Changes the issue of an operation, while it has not been sequenced.
+    fn amend(&self, op: OpNo, amend: impl FnOnce(&mut Issue)) {
+        let mut state = self.state.borrow_mut();
+        let issue = state.outbox.iter_mut().rev().find(|issue| operation_of(issue) == Some(op));
+        match issue {
+            Some(issue) => amend(issue),
+            None => {
+                let message =
+                    format!("operation {op} was given an option after it had been sequenced; set options at once");
+                state.misuse.get_or_insert(message);
+            }
+        }
+    }
+
+    /// Takes what the handler asked for first.
+    pub(crate) fn take_issue(&self) -> Option<Issue> {
+        self.state.borrow_mut().outbox.pop_front()
+    }
+
+    pub(crate) fn has_issues(&self) -> bool {
+        !self.state.borrow().outbox.is_empty()
+    }
+
+    pub(crate) fn push_issue(&self, issue: Issue) {
+        self.state.borrow_mut().outbox.push_back(issue);
+    }
+
+    /// What a step is to execute, as often as it is tried.
+    pub(crate) fn body(&self, op: OpNo) -> Option<Body> {
+        self.state.borrow().bodies.get(&op).cloned()
+    }
+
+    pub(crate) fn forget_body(&self, op: OpNo) {
+        self.state.borrow_mut().bodies.remove(&op);
+    }
+
+    pub(crate) fn set_now(&self, now: Timestamp) {
+        self.state.borrow_mut().now = now;
+    }
+
+    /// What comes next is from the history, from a record that marks these patches; or live (`None`).
+    pub(crate) fn set_replaying(&self, patches: Option<&[String]>) {
+        let mut state = self.state.borrow_mut();
+        state.replaying = patches.is_some();
+        state.patches.extend(patches.into_iter().flatten().cloned());
+    }
+
+    /// Hands an answer to the operation that waits for it. A signal's content comes beside it.
+    pub(crate) fn answer(&self, answer: &Answer, signal: Option<Payload>, cancel: Option<&Failure>) {
+        let mut wakers = Vec::new();
+        let mut state = self.state.borrow_mut();
+        match answer {
+            Answer::Start => {}
+            Answer::Resolved { op, result } => {
+                let result = result.clone().map_err(Failure::from_stored);
+                state.resolve(*op, Reply::Resolved(result), &mut wakers);
+            }
+            Answer::Signal { op, .. } => {
+                let payload = signal.unwrap_or_else(|| Payload::from(Vec::new()));
+                state.resolve(*op, Reply::Resolved(Ok(payload)), &mut wakers);
+            }
+            Answer::NoSignal { op } => state.resolve(*op, Reply::NoSignal, &mut wakers),
+            Answer::Spawned { op, child } => state.resolve(*op, Reply::Spawned(*child), &mut wakers),
+            Answer::Cancel => {
+                let failure = cancel.cloned().unwrap_or_else(|| Failure::permanent("cancelled"));
+                let mut open: Vec<OpNo> = state.slots.keys().copied().collect();
+                open.sort_unstable();
+                for op in open {
+                    state.resolve(op, Reply::Resolved(Err(failure.clone())), &mut wakers);
+                }
+            }
+        }
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// To be called before the handler is polled.
+    pub(crate) fn begin_poll(&self) {
+        let mut state = self.state.borrow_mut();
+        state.polls.round += 1;
+        state.polls.pending.clear();
+    }
+
+    /// To be called when the handler rests: what it did that it may not do.
+    pub(crate) fn end_poll(&self) -> Option<String> {
+        let mut state = self.state.borrow_mut();
+        if let Some(misuse) = state.misuse.take() {
+            return Some(misuse);
+        }
+        let waits = state.slots.values().any(|slot| slot.waker.is_some());
+        if !waits {
+            return Some(
+                "the handler waits for something that did not come from its context; use ctx.step, ctx.sleep or \
+                 ctx.signal instead, so that the wait is recorded"
+                    .to_owned(),
+            );
+        }
+        state.check_order()
+    }
+
+    /// The handler has ended: what it still held goes down with it.
+    pub(crate) fn discard_slots(&self) {
+        self.state.borrow_mut().discarding = true;
+    }
+
+    /// A number for the next incarnation to draw its own from.
+    pub(crate) fn next_seed(&self) -> u64 {
+        let bytes = self.state.borrow_mut().random.next();
+        let mut seed = [0; 8];
+        seed.copy_from_slice(&bytes[..8]);
+        u64::from_le_bytes(seed)
+    }
+
+    /// The engine drops the handler. Operations that go down with it are not dropped by the handler.
+    pub(crate) fn discard(&self) {
+        let mut state = self.state.borrow_mut();
+        state.discarding = true;
+        let bodies = std::mem::take(&mut state.bodies);
+        let slots = std::mem::take(&mut state.slots);
+        drop(state);
+        drop((bodies, slots));
+    }
+}
+
+impl State {
+    fn resolve(&mut self, op: OpNo, reply: Reply, wakers: &mut Vec<Waker>) {
+        // An operation that the handler dropped has no slot any more, and wants no answer.
+        if let Some(slot) = self.slots.get_mut(&op)
+            && slot.answer.is_none()
+        {
+            slot.answer = Some(reply);
+            wakers.extend(slot.waker.take());
+        }
+    }
+
+    /// Two operations that were pending in the same earlier round must be polled in the same order again: whoever
+    /// shuffles them (`tokio::join!`, an unbiased `select!`) decides something that the log does not know.
+    fn check_order(&mut self) -> Option<String> {
+        let Polls { round, pending, last } = &mut self.polls;
+        let mut shuffled = None;
+        for pair in pending.windows(2) {
+            if let (Some(first), Some(second)) = (last.get(&pair[0]), last.get(&pair[1]))
+                && first.0 == second.0
+                && first.1 > second.1
+            {
+                shuffled = Some((pair[0], pair[1]));
+            }
+        }
+        for (place, op) in pending.iter().enumerate() {
+            last.insert(*op, (*round, place));
+        }
+        if last.len() > 4 * self.slots.len() + 64 {
+            let slots = &self.slots;
+            last.retain(|op, _| slots.contains_key(op));
+        }
+        let (first, second) = shuffled?;
+        Some(format!(
+            "operations {second} and {first} are polled in another order than before; use rejoin::join and \
+             rejoin::select, or a biased select, in place of ones that rotate or randomise"
+        ))
+    }
+}
+
+fn operation_of(issue: &Issue) -> Option<OpNo> {
+    match issue {
+        Issue::Step { op, .. } | Issue::Call { op, .. } | Issue::Sleep { op, .. } | Issue::Await { op, .. } => {
+            Some(*op)
+        }
+        Issue::Drop { .. } | Issue::Patch { .. } | Issue::Return(_) | Issue::ContinueAsNew { .. } => None,
+    }
+}
+
+fn take<T: DeserializeOwned>(what: &str, reply: Reply) -> Result<T, Failure> {
+    match reply {
+        Reply::Resolved(result) => decode(what, &result?),
+        Reply::NoSignal | Reply::Spawned(_) => Err(Failure::permanent("an answer of another kind")),
+    }
+}

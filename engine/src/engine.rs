@@ -1,0 +1,125 @@
+//! The engine: what a program opens, and through which it triggers, signals, reads and follows runs.
+
+mod builder;
+mod read;
+mod request;
+
+pub use builder::Builder;
+pub use read::{Filter, Follow, Page, RunInfo, Wait};
+pub use request::{CancelRequest, RunHandle, SignalRequest, TriggerRequest};
+
+use crate::error::RunError;
+use crate::runtime::{Inbox, Input, Ports, Refused, Watchers};
+use crate::workflow::{Registry, Workflow};
+use futures_channel::oneshot;
+use rejoin_machine::RunId;
+use rejoin_store::Log;
+use serde::Serialize;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+/// A running engine. Clones are the same engine; it stops when the last one is dropped, without waiting for steps.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    inbox: Arc<Inbox>,
+    log: Arc<dyn Log>,
+    registry: Arc<Registry>,
+    ports: Ports,
+    watchers: Arc<Watchers>,
+    project: String,
+    waiting_requests: usize,
+    shard: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// An engine over the data folder at `folder`, which is created if it is not there. Register workflows, then start it.
+    pub fn open(folder: impl AsRef<Path>) -> Builder {
+        Builder::new(folder.as_ref().to_owned())
+    }
+
+    /// Triggers a run; await the result. With a key, the same trigger again finds the same run.
+    pub fn trigger<I: Serialize, O>(&self, workflow: &Workflow<I, O>, input: I) -> TriggerRequest<O> {
+        TriggerRequest::new(self.clone(), workflow.name(), &input)
+    }
+
+    /// Triggers a run of a workflow whose types are not at hand.
+    pub fn trigger_json(&self, workflow: &str, input: &Value) -> TriggerRequest<Value> {
+        TriggerRequest::new(self.clone(), workflow, input)
+    }
+
+    /// A run that exists already.
+    pub fn run<O>(&self, id: RunId) -> RunHandle<O> {
+        RunHandle::new(self.clone(), id)
+    }
+
+    /// Stops the engine: takes no more triggers, waits for the steps that are being executed, within the patience of the
+    /// settings, and seals the log. Runs go on when it is started again.
+    pub async fn shutdown(&self) {
+        let (reply, stopped) = oneshot::channel();
+        self.shared.inbox.push(Input::Stop { patient: true, reply });
+        // An error means that it has stopped already.
+        let _ = stopped.await;
+        self.shared.join();
+    }
+
+    async fn ask<T, E: From<Stopped>>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Input,
+    ) -> Result<T, E> {
+        let (reply, answer) = oneshot::channel();
+        match self.shared.inbox.request(make(reply)) {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(Stopped::Stopped.into())),
+            Err(Refused::Closed) => Err(Stopped::Stopped.into()),
+            Err(Refused::Full) => Err(Stopped::Overloaded(self.shared.waiting_requests).into()),
+        }
+    }
+}
+
+/// Why a request was not taken.
+enum Stopped {
+    Stopped,
+    Overloaded(usize),
+}
+
+impl From<Stopped> for RunError {
+    fn from(stopped: Stopped) -> RunError {
+        match stopped {
+            Stopped::Stopped => RunError::Stopped,
+            Stopped::Overloaded(waiting) => RunError::Overloaded(waiting),
+        }
+    }
+}
+
+impl From<Stopped> for crate::TriggerError {
+    fn from(stopped: Stopped) -> crate::TriggerError {
+        match stopped {
+            Stopped::Stopped => crate::TriggerError::Stopped,
+            Stopped::Overloaded(waiting) => crate::TriggerError::Overloaded(waiting),
+        }
+    }
+}
+
+impl Shared {
+    fn join(&self) {
+        let thread = self.shard.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A thread cannot wait for itself: the last engine may be dropped by a handler.
+        if let Some(thread) = thread.filter(|shard| shard.thread().id() != thread::current().id()) {
+            // A panic of the shard was printed by its own thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let (reply, _) = oneshot::channel();
+        self.inbox.push(Input::Stop { patient: false, reply });
+        self.join();
+    }
+}

@@ -1,0 +1,152 @@
+//! From settings and handlers to a running engine.
+
+use super::{Engine, Shared};
+use crate::activation::Surroundings;
+use crate::context::Context;
+use crate::error::StartError;
+use crate::failure::Failure;
+use crate::projection::Projection;
+use crate::runtime::tokio::{self, SystemClock, SystemEntropy, TokioSpawn};
+use crate::runtime::{Busy, Inbox, Ports, Settings, Shard, Watchers};
+use crate::workflow::{Registry, Workflow};
+use futures_channel::oneshot;
+use rejoin_machine::Limits;
+use rejoin_store::disk::{Disk, Folder};
+use rejoin_store::journal::{Journal, Options};
+use rejoin_store::{Log, OpenError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+type Wrap = Box<dyn FnOnce(Folder) -> Arc<dyn Disk> + Send>;
+
+/// An engine that has not been started.
+#[must_use = "an engine does nothing until it is started"]
+pub struct Builder {
+    folder: PathBuf,
+    registry: Registry,
+    twice: Option<(String, u32)>,
+    settings: Settings,
+    journal: Options,
+    project: String,
+    disk: Option<Wrap>,
+}
+
+impl Builder {
+    pub(super) fn new(folder: PathBuf) -> Builder {
+        Builder {
+            folder,
+            registry: Registry::default(),
+            twice: None,
+            settings: Settings::default(),
+            journal: Options { fold: Arc::new(Projection), ..Options::default() },
+            project: "default".to_owned(),
+            disk: None,
+        }
+    }
+
+    /// Registers a handler. Several versions of a workflow may be registered beside each other: runs keep theirs.
+    pub fn workflow<I, O, F, Fut>(mut self, workflow: &Workflow<I, O>, handler: F) -> Self
+    where
+        I: DeserializeOwned + 'static,
+        O: Serialize + 'static,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, Failure>> + 'static,
+    {
+        if !self.registry.add(workflow, handler) {
+            self.twice.get_or_insert((workflow.name().to_owned(), workflow.number()));
+        }
+        self
+    }
+
+    /// The project that triggers of this engine belong to; `default` where none is named.
+    pub fn project(mut self, name: impl Into<String>) -> Self {
+        self.project = name.into();
+        self
+    }
+
+    /// Settings other than the defaults.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Limits other than the defaults.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// How large the log's files are: the first one, and the largest, in bytes.
+    pub fn segments(mut self, first: u64, largest: u64) -> Self {
+        (self.journal.first_segment, self.journal.largest_segment) = (first, largest);
+        self
+    }
+
+    /// Puts something of your own between the engine and the disk, for tests of crashes and failures.
+    pub fn wrap_disk<D: Disk + 'static>(mut self, wrap: impl FnOnce(Folder) -> D + Send + 'static) -> Self {
+        self.disk = Some(Box::new(move |folder| Arc::new(wrap(folder))));
+        self
+    }
+
+    /// Starts the engine: opens the log, takes over its runs, and goes on with those that are unfinished.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: the folder is in use, damaged, of a newer version or cannot be written; or there is no tokio
+    /// runtime around.
+    pub async fn start(self) -> Result<Engine, StartError> {
+        if let Some((name, version)) = self.twice {
+            return Err(StartError::RegisteredTwice { name, version });
+        }
+        let spawn = TokioSpawn::current().ok_or(StartError::NoRuntime)?;
+        let ports =
+            Ports { clock: Arc::new(SystemClock), spawn: Arc::new(spawn), entropy: Arc::new(SystemEntropy::new()) };
+        let inbox = Inbox::new(self.settings.waiting_requests);
+        let (watchers, busy) = (Arc::new(Watchers::default()), Arc::new(Busy::default()));
+        let registry = Arc::new(self.registry);
+        let around = Surroundings { registry: registry.clone(), foreign: inbox.clone() };
+        let (ready, opened) = oneshot::channel();
+        let (settings, clock, seal_after) = (self.settings.clone(), ports.clock.clone(), self.settings.seal_after);
+        let make = {
+            let (ports, inbox, watchers, busy) = (ports.clone(), inbox.clone(), watchers.clone(), busy.clone());
+            let (folder, disk, options) = (self.folder, self.disk, self.journal);
+            move || {
+                let log = open_log(folder, disk, options)?;
+                let mut shard = Shard::new(log.clone(), ports, settings, around, inbox, watchers, busy);
+                shard.recover()?;
+                Ok::<_, StartError>((shard, log))
+            }
+        };
+        let shard = tokio::start(inbox.clone(), clock, seal_after, make, ready)?;
+        let log = match opened.await {
+            Ok(Ok(log)) => log,
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(StartError::Thread(std::io::Error::other("it ended before it was ready"))),
+        };
+        tokio::watch(&busy, self.settings.watchdog)?;
+        let waiting_requests = self.settings.waiting_requests;
+        let shard = Mutex::new(Some(shard));
+        let shared = Shared { inbox, log, registry, ports, watchers, project: self.project, waiting_requests, shard };
+        Ok(Engine { shared: Arc::new(shared) })
+    }
+}
+
+fn open_log(folder: PathBuf, wrap: Option<Wrap>, options: Options) -> Result<Arc<dyn Log>, OpenError> {
+    let folder = Folder::create(&folder)
+        .map_err(|source| OpenError::NotWritable { folder: folder.display().to_string(), source: Arc::new(source) })?;
+    let journal = match wrap {
+        Some(wrap) => Journal::open_on(wrap(folder), options)?,
+        None => Journal::open(folder, options)?,
+    };
+    if let Some(cut) = journal.cut() {
+        tracing::warn!(
+            file = %cut.file,
+            offset = cut.offset,
+            bytes = cut.bytes,
+            "the log ended in a write that was never acknowledged; it was cut off"
+        );
+    }
+    Ok(Arc::new(journal))
+}

@@ -1,0 +1,273 @@
+//! Reading: lists, descriptions, histories and feeds. All of it shows durable events only.
+
+use super::Engine;
+use crate::error::RunError;
+use crate::history::Entry;
+use crate::projection::{RunRow, RunStatus, tables, text_key};
+use crate::replay;
+use rejoin_machine::{Op, RunId, Timestamp};
+use rejoin_store::index::{Key, prefix};
+use rejoin_store::{Lsn, Shard, StreamId, Version};
+use std::collections::VecDeque;
+use std::ops::Bound;
+
+/// How many records a follower reads at a time.
+const PAGE: usize = 256;
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Those in this status.
+    pub status: Option<RunStatus>,
+    /// Those of this workflow.
+    pub workflow: Option<String>,
+    /// The children of this run.
+    pub parent: Option<RunId>,
+}
+
+/// A page of runs: newest first, children oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The runs.
+    pub runs: Vec<RunInfo>,
+    /// Where the next page begins; `None` if this is the last one.
+    pub next: Option<Vec<u8>>,
+}
+
+/// A run, as lists and descriptions show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunInfo {
+    /// Its id.
+    pub id: RunId,
+    /// What lists show.
+    pub row: RunRow,
+    /// What it waits for; only in descriptions.
+    pub waits: Vec<Wait>,
+}
+
+/// What a run waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// A step.
+    Step {
+        /// Its name.
+        name: String,
+        /// Which attempt is under way or comes next.
+        attempt: u32,
+        /// When that begins, or began.
+        at: Timestamp,
+        /// Why the attempt before failed.
+        last_failure: Option<String>,
+    },
+    /// A child.
+    Child {
+        /// The child.
+        run: RunId,
+        /// How long.
+        until: Option<Timestamp>,
+    },
+    /// A point in time.
+    Timer {
+        /// When.
+        at: Timestamp,
+    },
+    /// A signal.
+    Signal {
+        /// Its name.
+        name: String,
+        /// How long.
+        until: Option<Timestamp>,
+    },
+}
+
+impl Engine {
+    /// Lists runs of the engine's project, at most `limit`, from where an earlier page ended.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Store`] if the index cannot be read.
+    pub fn list(&self, filter: &Filter, from: Option<&[u8]>, limit: usize) -> Result<Page, RunError> {
+        let (table, head) = self.listing(filter);
+        let mut end = Key::new();
+        let (first, last) = prefix(&head, &mut end);
+        let mut first = from.map_or(first, Bound::Excluded);
+        let mut page = Page::default();
+        let mut buffer;
+        while page.runs.len() < limit {
+            let found = self.shared.log.scan(table, (first, last), PAGE)?;
+            for (key, stream) in &found {
+                let row = self.shared.log.row(*stream)?.and_then(|row| RunRow::decode(&row));
+                let Some(row) = row.filter(|row| matches(filter, row)) else { continue };
+                if page.runs.len() == limit {
+                    return Ok(page);
+                }
+                page.runs.push(RunInfo { id: RunId(stream.0), row, waits: Vec::new() });
+                page.next = Some(key.clone());
+            }
+            match found.last() {
+                Some((key, _)) if found.len() == PAGE => {
+                    buffer = key.clone();
+                    first = Bound::Excluded(&buffer);
+                }
+                Some(_) | None => {
+                    page.next = None;
+                    return Ok(page);
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// The narrowest table for a filter, and the beginning of its keys.
+    fn listing(&self, filter: &Filter) -> (rejoin_store::index::Table, Key) {
+        if let Some(parent) = filter.parent {
+            return (tables::CHILDREN, parent.0.to_vec());
+        }
+        let mut key = Key::new();
+        text_key(&mut key, &self.shared.project);
+        if let Some(status) = filter.status {
+            key.push(status as u8);
+            return (tables::STATUS, key);
+        }
+        if let Some(workflow) = &filter.workflow {
+            text_key(&mut key, workflow);
+            return (tables::WORKFLOW, key);
+        }
+        (tables::ALL, key)
+    }
+
+    /// How a run stands and what it waits for.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NotFound`], or [`RunError::History`] if its history cannot be used.
+    pub fn describe(&self, run: RunId) -> Result<RunInfo, RunError> {
+        let row = self.shared.log.row(StreamId(run.0))?.and_then(|row| RunRow::decode(&row));
+        let row = row.ok_or(RunError::NotFound(run))?;
+        let unusable = |reason: String| RunError::History { run, reason };
+        let history = self.read(run, Version(row.base), usize::MAX)?;
+        let state = replay::state(run, &history).map_err(|error| unusable(format!("{error:?}")))?;
+        let waits = state.run.operations().map(|(_, op)| wait_of(op)).collect();
+        Ok(RunInfo { id: run, row, waits })
+    }
+
+    /// Everything that has happened to a run.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NotFound`], or [`RunError::History`] if a record is of a format that this version does not know.
+    pub fn history(&self, run: RunId) -> Result<Vec<Entry>, RunError> {
+        let history = self.read(run, Version(1), usize::MAX)?;
+        if history.is_empty() { Err(RunError::NotFound(run)) } else { Ok(history) }
+    }
+
+    /// Follows a run: its history, then each event as it becomes durable, to its end.
+    pub fn follow(&self, run: RunId) -> Follow {
+        Follow { engine: self.clone(), of: Of::Run { run, next: Version(1), ended: false }, ready: VecDeque::new() }
+    }
+
+    /// Follows all runs, in commit order, from behind `after`: 0 is the beginning, [`Follow::cursor`] where one ended.
+    pub fn follow_all(&self, after: u64) -> Follow {
+        Follow { engine: self.clone(), of: Of::All { after: Lsn(after) }, ready: VecDeque::new() }
+    }
+
+    fn read(&self, run: RunId, from: Version, limit: usize) -> Result<Vec<Entry>, RunError> {
+        let records = self.shared.log.read(StreamId(run.0), from, limit)?;
+        let decode =
+            |record| Entry::decode(record).map_err(|error| RunError::History { run, reason: error.to_string() });
+        records.iter().map(decode).collect()
+    }
+}
+
+fn matches(filter: &Filter, row: &RunRow) -> bool {
+    filter.status.is_none_or(|status| row.status == status)
+        && filter.workflow.as_ref().is_none_or(|workflow| row.workflow == *workflow)
+        && filter.parent.is_none_or(|parent| row.parent == Some(parent))
+}
+
+fn wait_of(op: &Op) -> Wait {
+    match op {
+        Op::Step(step) => Wait::Step {
+            name: step.name.clone(),
+            attempt: step.attempt,
+            at: step.at,
+            last_failure: step.last_failure.as_ref().map(|failure| failure.message.clone()),
+        },
+        Op::Call { child, deadline, .. } => Wait::Child { run: *child, until: *deadline },
+        Op::Timer { at } => Wait::Timer { at: *at },
+        Op::Signal { name, deadline } => Wait::Signal { name: name.clone(), until: *deadline },
+    }
+}
+
+/// A reader that sleeps until there is more to read. It neither skips nor repeats.
+pub struct Follow {
+    engine: Engine,
+    of: Of,
+    ready: VecDeque<(RunId, Entry)>,
+}
+
+enum Of {
+    Run { run: RunId, next: Version, ended: bool },
+    All { after: Lsn },
+}
+
+impl Follow {
+    /// The next record and the run that it belongs to; `None` when the run has ended, or the engine stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`], if the log cannot be read.
+    pub async fn next(&mut self) -> Result<Option<(RunId, Entry)>, RunError> {
+        loop {
+            if let Some(next) = self.ready.pop_front() {
+                return Ok(Some(next));
+            }
+            let run = match &self.of {
+                Of::Run { ended: true, .. } => return Ok(None),
+                Of::Run { run, .. } => Some(*run),
+                Of::All { .. } => None,
+            };
+            let more = self.engine.shared.watchers.next(run);
+            self.read()?;
+            if self.ready.is_empty() && more.await.is_err() {
+                // The engine stopped; what came before that is still to be had.
+                self.read()?;
+                return Ok(self.ready.pop_front());
+            }
+        }
+    }
+
+    /// Where the reading stands, for [`Engine::follow_all`].
+    pub fn cursor(&self) -> u64 {
+        match &self.of {
+            Of::Run { next, .. } => next.0,
+            Of::All { after } => after.0,
+        }
+    }
+
+    fn read(&mut self) -> Result<(), RunError> {
+        match &mut self.of {
+            Of::Run { run, next, ended } => {
+                for entry in self.engine.read(*run, *next, PAGE)? {
+                    *next = Version(entry.version + 1);
+                    *ended = entry.transition.events.iter().any(|event| event.is_terminal());
+                    self.ready.push_back((*run, entry));
+                }
+            }
+            Of::All { after } => {
+                let log = &self.engine.shared.log;
+                for shard in 0..log.shards() {
+                    let feed = log.follow(Shard(shard), *after, PAGE)?;
+                    for record in &feed.records {
+                        let run = RunId(record.stream.0);
+                        let entry = Entry::decode(record)
+                            .map_err(|error| RunError::History { run, reason: error.to_string() })?;
+                        self.ready.push_back((run, entry));
+                    }
+                    *after = feed.cursor;
+                }
+            }
+        }
+        Ok(())
+    }
+}

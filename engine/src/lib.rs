@@ -1,0 +1,71 @@
+//! Durable workflows in one process: a caller suspends while its children run, survives any crash, and resumes exactly once.
+//!
+//! A **workflow** is an async function over a [`Context`]. What goes through the context (steps, calls, sleeps, signals) is
+//! recorded in an append-only log, once; after a crash the function is executed again and takes what is recorded from
+//! there. State is only ever what replaying the log gives.
+//!
+//! ```
+//! use rejoin::{Context, Engine, Failure, Workflow, time::minutes};
+//!
+//! const DOUBLE: Workflow<u32, u32> = Workflow::named("double");
+//! const REPORT: Workflow<u32, String> = Workflow::named("report");
+//!
+//! async fn double(ctx: Context, n: u32) -> Result<u32, Failure> {
+//!     ctx.step("compute", move || async move { Ok::<u32, Failure>(n * 2) }).retry(3).await
+//! }
+//!
+//! async fn report(ctx: Context, n: u32) -> Result<String, Failure> {
+//!     let doubled = ctx.call(&DOUBLE, n).timeout(minutes(5)).await?; // suspends here, survives anything
+//!     Ok(format!("{n} doubled is {doubled}"))
+//! }
+//!
+//! # fn main() -> rejoin::Result<()> {
+//! # let folder = std::env::temp_dir().join(format!("rejoin-doc-{}", std::process::id()));
+//! # let folder = folder.to_str().unwrap_or("rejoin-doc").to_owned();
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+//! let engine = Engine::open(&folder).workflow(&DOUBLE, double).workflow(&REPORT, report).start().await?;
+//! let run = engine.trigger(&REPORT, 21).key("the-answer").await?; // twice: the same run
+//! assert_eq!(run.result().await?, "21 doubled is 42");
+//! engine.shutdown().await;
+//! # let _ = std::fs::remove_dir_all(&folder);
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! What is not here: a clock or chance that a handler may use outside its context, a service to operate, and any way to
+//! change a run other than by an event in the log.
+
+mod activation;
+pub mod codec;
+mod combine;
+mod context;
+mod engine;
+mod error;
+mod failure;
+pub mod history;
+mod projection;
+mod replay;
+mod runtime;
+
+pub mod time;
+mod workflow;
+
+pub use combine::{
+    Either, Join2, Join3, Join4, Join5, Join6, Joinable, Unordered, join, join_all, select, try_join_all,
+};
+pub use context::{Attempt, Call, Context, IntoStep, Signal, SignalWithin, Sleep, Spawned, Step};
+pub use engine::{
+    Builder, CancelRequest, Engine, Filter, Follow, Page, RunHandle, RunInfo, SignalRequest, TriggerRequest, Wait,
+};
+pub use error::{Error, RunError, StartError, TriggerError};
+pub use failure::Failure;
+pub use projection::{Projection, RunRow, RunStatus};
+pub use rejoin_machine::call::OnTimeout;
+pub use rejoin_machine::retry::Policy as RetryPolicy;
+pub use rejoin_machine::{Event, FailureKind, Limits, Payload, Rejection, RunId, Timestamp, Transition};
+pub use runtime::{Clock, Entropy, Ports, Settings, Spawn, Task};
+pub use workflow::Workflow;
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

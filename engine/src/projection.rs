@@ -1,0 +1,289 @@
+//! What a list of runs shows: one row per run, folded from its records, and the keys that list it.
+
+use crate::codec;
+use rejoin_machine::{Event, RunId, Timestamp, Transition};
+use rejoin_store::index::{Fold, Key, Row, Table};
+use rejoin_store::{Record, StreamId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where a run stands, as lists show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunStatus {
+    /// Triggered, its handler not called yet.
+    Created,
+    /// A step is pending.
+    Running,
+    /// It waits for something other than a step.
+    Suspended,
+    /// It is being cancelled.
+    Cancelling,
+    /// Handler and history do not agree.
+    Wedged,
+    /// Ended with a value.
+    Completed,
+    /// Ended with a failure.
+    Failed,
+    /// Ended by its deadline.
+    TimedOut,
+    /// Ended by a cancellation.
+    Cancelled,
+}
+
+impl RunStatus {
+    /// Every status.
+    pub const ALL: [RunStatus; 9] = [
+        RunStatus::Created,
+        RunStatus::Running,
+        RunStatus::Suspended,
+        RunStatus::Cancelling,
+        RunStatus::Wedged,
+        RunStatus::Completed,
+        RunStatus::Failed,
+        RunStatus::TimedOut,
+        RunStatus::Cancelled,
+    ];
+
+    /// Whether the run has ended.
+    pub fn is_closed(self) -> bool {
+        matches!(self, RunStatus::Completed | RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled)
+    }
+
+    /// Whether something must be done for the run when a process takes it over. A suspended one only waits.
+    fn is_active(self) -> bool {
+        !self.is_closed() && self != RunStatus::Suspended
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            RunStatus::Created => "created",
+            RunStatus::Running => "running",
+            RunStatus::Suspended => "suspended",
+            RunStatus::Cancelling => "cancelling",
+            RunStatus::Wedged => "wedged",
+            RunStatus::Completed => "completed",
+            RunStatus::Failed => "failed",
+            RunStatus::TimedOut => "timed-out",
+            RunStatus::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A run as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRow {
+    /// Its status.
+    pub status: RunStatus,
+    /// The project that it belongs to.
+    pub project: String,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The workflow's version.
+    pub version: u32,
+    /// The run that triggered it.
+    pub parent: Option<RunId>,
+    /// How many triggers stand above it.
+    pub depth: u32,
+    /// The idempotency key that it was triggered with.
+    pub key: Option<String>,
+    /// Names and values to find it by.
+    pub labels: Vec<(String, String)>,
+    /// When it was triggered.
+    pub triggered_at: Timestamp,
+    /// When its last event happened.
+    pub updated_at: Timestamp,
+    /// When something will be due.
+    pub due: Option<Timestamp>,
+    /// How often it has continued as new.
+    pub incarnation: u32,
+    /// The record that its present incarnation begins in.
+    pub base: u64,
+    /// How many records it has.
+    pub records: u64,
+    /// A digest of its first input.
+    pub input_digest: u64,
+    /// Why it failed, or is wedged.
+    pub trouble: Option<String>,
+}
+
+pub(crate) mod tables {
+    use rejoin_store::index::Table;
+
+    /// Runs that must be loaded when a process takes them over: run id.
+    pub(crate) const ACTIVE: Table = Table(1);
+    /// Runs that time will wake: due time, run id.
+    pub(crate) const DUE: Table = Table(2);
+    /// All runs of a project, newest first: project, time, run id.
+    pub(crate) const ALL: Table = Table(3);
+    /// project, status, time, run id.
+    pub(crate) const STATUS: Table = Table(4);
+    /// project, workflow, time, run id.
+    pub(crate) const WORKFLOW: Table = Table(5);
+    /// Children of a run, oldest first: parent, time, run id.
+    pub(crate) const CHILDREN: Table = Table(6);
+}
+
+/// A time as eight bytes that sort like it.
+pub(crate) fn time_key(time: Timestamp) -> [u8; 8] {
+    ((time.0 as u64) ^ (1 << 63)).to_be_bytes()
+}
+
+pub(crate) fn time_of_key(key: &[u8]) -> Option<Timestamp> {
+    let bytes: [u8; 8] = key.get(..8)?.try_into().ok()?;
+    Some(Timestamp((u64::from_be_bytes(bytes) ^ (1 << 63)) as i64))
+}
+
+/// A text as bytes of which none is the beginning of another.
+pub(crate) fn text_key(key: &mut Key, text: &str) {
+    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    key.extend_from_slice(&length.to_be_bytes());
+    key.extend_from_slice(text.as_bytes());
+}
+
+/// The fold over transitions.
+pub struct Projection;
+
+impl Fold for Projection {
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn fold(&self, previous: Option<&[u8]>, record: &Record) -> Row {
+        let before = previous.and_then(|row| RunRow::decode(row));
+        let Ok(transition) = codec::decode(record.format, &record.payload) else {
+            // The row stays as it was; reading the run itself says what is wrong.
+            return previous.map(Row::from).unwrap_or_else(|| Row::from([]));
+        };
+        match RunRow::fold(before, record, &transition).and_then(|row| codec::to_bytes(&row).ok()) {
+            Some(bytes) => Row::from(bytes),
+            None => previous.map(Row::from).unwrap_or_else(|| Row::from([])),
+        }
+    }
+
+    fn keys(&self, stream: StreamId, row: &[u8]) -> Vec<(Table, Key)> {
+        RunRow::decode(row).map(|row| row.keys(stream)).unwrap_or_default()
+    }
+}
+
+impl RunRow {
+    pub(crate) fn decode(row: &[u8]) -> Option<RunRow> {
+        codec::from_bytes(row).ok()
+    }
+
+    /// The row after a record.
+    pub fn fold(before: Option<RunRow>, record: &Record, transition: &Transition) -> Option<RunRow> {
+        let mut row = match (before, transition.events.first()) {
+            (Some(row), _) => row,
+            (None, Some(Event::Triggered(trigger))) => RunRow {
+                status: RunStatus::Created,
+                project: trigger.project.clone(),
+                workflow: trigger.target.name.clone(),
+                version: trigger.target.version,
+                parent: trigger.parent.map(|parent| parent.run),
+                depth: trigger.depth,
+                key: trigger.key.clone(),
+                labels: trigger.labels.clone(),
+                triggered_at: Timestamp(record.time),
+                updated_at: Timestamp(record.time),
+                due: None,
+                incarnation: 0,
+                base: 1,
+                records: 0,
+                input_digest: trigger.input.digest(),
+                trouble: None,
+            },
+            (None, _) => return None,
+        };
+        row.records = record.version.0;
+        row.updated_at = Timestamp(record.time);
+        row.due = transition.due;
+        for event in &transition.events {
+            row.note(event, record.version.0);
+        }
+        if transition.resumed && row.status == RunStatus::Suspended {
+            row.status = RunStatus::Running;
+        }
+        if transition.suspended && row.status == RunStatus::Running {
+            row.status = RunStatus::Suspended;
+        }
+        Some(row)
+    }
+
+    fn note(&mut self, event: &Event, version: u64) {
+        match event {
+            Event::Started => self.status = RunStatus::Running,
+            Event::CancelDelivered { .. } if self.status == RunStatus::Cancelling => self.status = RunStatus::Running,
+            Event::Unwedged => {
+                self.status = RunStatus::Running;
+                self.trouble = None;
+            }
+            Event::Completed { .. } => self.status = RunStatus::Completed,
+            Event::Failed { failure } => self.end(RunStatus::Failed, &failure.message),
+            Event::TimedOut { failure } => self.end(RunStatus::TimedOut, &failure.message),
+            Event::Cancelled { failure } => self.end(RunStatus::Cancelled, &failure.message),
+            Event::Wedged { reason } => self.end(RunStatus::Wedged, reason),
+            Event::CancelRequested { .. } if self.status != RunStatus::Wedged => self.status = RunStatus::Cancelling,
+            Event::ContinuedAsNew(boundary) => {
+                self.status = RunStatus::Created;
+                self.incarnation = boundary.incarnation;
+                self.base = version;
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, status: RunStatus, trouble: &str) {
+        self.status = status;
+        self.trouble = Some(trouble.chars().take(500).collect());
+    }
+
+    fn keys(&self, stream: StreamId) -> Vec<(Table, Key)> {
+        let id = &stream.0;
+        let newest_first = time_key(self.triggered_at).map(|byte| !byte);
+        let listed = |head: &dyn Fn(&mut Key)| {
+            let mut key = Key::with_capacity(64);
+            text_key(&mut key, &self.project);
+            head(&mut key);
+            key.extend_from_slice(&newest_first);
+            key.extend_from_slice(id);
+            key
+        };
+        let mut keys = vec![
+            (tables::ALL, listed(&|_| {})),
+            (tables::STATUS, listed(&|key| key.push(self.status as u8))),
+            (tables::WORKFLOW, listed(&|key| text_key(key, &self.workflow))),
+        ];
+        if self.status.is_active() {
+            keys.push((tables::ACTIVE, id.to_vec()));
+        }
+        if let Some(due) = self.due {
+            keys.push((tables::DUE, [&time_key(due)[..], id].concat()));
+        }
+        if let Some(parent) = self.parent {
+            keys.push((tables::CHILDREN, [&parent.0[..], &time_key(self.triggered_at), id].concat()));
+        }
+        keys
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_sort_as_their_keys() {
+        let times = [i64::MIN, -1, 0, 1, i64::MAX].map(Timestamp);
+        for pair in times.windows(2) {
+            assert!(time_key(pair[0]) < time_key(pair[1]));
+        }
+        assert_eq!(times.map(|time| time_of_key(&time_key(time))), times.map(Some));
+    }
+}

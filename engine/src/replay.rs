@@ -1,0 +1,165 @@
+//! From history to state: the machine alone, and the handler held against it.
+
+use crate::activation::{Activation, ReplayError, Surroundings};
+use crate::context::unknown_workflow;
+use crate::history::Entry;
+use rejoin_machine::{CallKey, Event, FailureKind, Issue, Run, RunId};
+
+/// The state that a history leads to. It begins with the run's first record, or with the one that begins an incarnation.
+pub(crate) fn state(id: RunId, history: &[Entry]) -> Result<Activation, ReplayError> {
+    let mut activation: Option<Activation> = None;
+    for entry in history {
+        for event in &entry.transition.events {
+            match &mut activation {
+                Some(activation) => activation.run.apply(event, entry.time).map_err(ReplayError::Illegal)?,
+                None if begins(event) => {
+                    activation =
+                        Some(Activation::new(Run::begin(id, event, entry.time).map_err(ReplayError::Illegal)?));
+                }
+                // The end of the incarnation before.
+                None => {}
+            }
+        }
+    }
+    let mut activation = activation.ok_or_else(|| ReplayError::Diverged("the history has no beginning".to_owned()))?;
+    activation.records = history.last().map_or(0, |entry| entry.version);
+    Ok(activation)
+}
+
+fn begins(event: &Event) -> bool {
+    matches!(event, Event::Triggered(_) | Event::ContinuedAsNew(_))
+}
+
+/// The run with its handler, brought to the end of its history.
+pub(crate) fn activate(id: RunId, history: &[Entry], around: &Surroundings) -> Result<Activation, ReplayError> {
+    let mut activation: Option<Activation> = None;
+    for entry in history {
+        for (index, event) in entry.transition.events.iter().enumerate() {
+            let place = Place { entry, index };
+            match &mut activation {
+                Some(activation) => activation.replay(event, &place, around)?,
+                None if begins(event) => {
+                    let run = Run::begin(id, event, entry.time).map_err(ReplayError::Illegal)?;
+                    check_registered(&run, around)?;
+                    activation = Some(Activation::new(run));
+                }
+                None => {}
+            }
+        }
+        if let Some(activation) = &mut activation {
+            activation.end_record(entry, around)?;
+        }
+    }
+    let mut activation = activation.ok_or_else(|| ReplayError::Diverged("the history has no beginning".to_owned()))?;
+    activation.records = history.last().map_or(0, |entry| entry.version);
+    activation.go_live();
+    Ok(activation)
+}
+
+fn check_registered(run: &Run, around: &Surroundings) -> Result<(), ReplayError> {
+    let target = &run.trigger().target;
+    if around.registry.get(target).is_some() {
+        return Ok(());
+    }
+    let known = match around.registry.newest(&target.name) {
+        Some((newest, _)) => format!("version {} is not registered (the newest is {})", target.version, newest.version),
+        None => unknown_workflow(&target.name, &around.registry).message().to_owned(),
+    };
+    Err(ReplayError::Diverged(format!("workflow {:?}: {known}; register it and start again", target.name)))
+}
+
+/// Where in a history.
+pub(crate) struct Place<'a> {
+    pub(crate) entry: &'a Entry,
+    pub(crate) index: usize,
+}
+
+impl Place<'_> {
+    pub(crate) fn diverged(&self, expected: &str, found: &str) -> ReplayError {
+        let (version, index) = (self.entry.version, self.index);
+        ReplayError::Diverged(format!("at event {version}.{index} the history has {expected}, the handler {found}"))
+    }
+}
+
+/// What an event says the handler asked for, in words; `None` if the handler did not ask for it.
+pub(crate) fn asked(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::StepScheduled { op, name, .. } => format!("step {name:?} (operation {op})"),
+        Event::ChildTriggered { op, target, .. } => format!("a call of {:?} (operation {op})", target.name),
+        Event::ChildRefused { op, name, .. } => format!("a call of {name:?} (operation {op})"),
+        Event::TimerSet { op, .. } => format!("a sleep (operation {op})"),
+        Event::SignalAwaited { op, name, .. } => format!("a wait for signal {name:?} (operation {op})"),
+        Event::OperationDropped { op } => format!("operation {op} dropped"),
+        Event::PatchMarked { id } => format!("patch {id:?}"),
+        Event::ContinuedAsNew(_) => "to continue as new".to_owned(),
+        Event::Completed { .. } => "the end, with a value".to_owned(),
+        Event::Failed { .. } => "the end, with a failure".to_owned(),
+        Event::Triggered(_)
+        | Event::Started
+        | Event::TimedOut { .. }
+        | Event::Cancelled { .. }
+        | Event::StepCompleted { .. }
+        | Event::StepAttemptFailed { .. }
+        | Event::StepFailed { .. }
+        | Event::ChildCompleted { .. }
+        | Event::ChildFailed { .. }
+        | Event::ChildTimedOut { .. }
+        | Event::ChildCancelled { .. }
+        | Event::ResultIgnored { .. }
+        | Event::CarriedChildEnded { .. }
+        | Event::TimerFired { .. }
+        | Event::SignalReceived { .. }
+        | Event::SignalDelivered { .. }
+        | Event::SignalTimedOut { .. }
+        | Event::CancelRequested { .. }
+        | Event::CancelDelivered { .. }
+        | Event::Wedged { .. }
+        | Event::Unwedged => return None,
+    })
+}
+
+/// What the handler asks for, in the same words.
+pub(crate) fn asks(issue: &Issue) -> String {
+    match issue {
+        Issue::Step { op, name, .. } => format!("step {name:?} (operation {op})"),
+        Issue::Call { op, name, .. } => format!("a call of {name:?} (operation {op})"),
+        Issue::Sleep { op, .. } => format!("a sleep (operation {op})"),
+        Issue::Await { op, name, .. } => format!("a wait for signal {name:?} (operation {op})"),
+        Issue::Drop { op } => format!("operation {op} dropped"),
+        Issue::Patch { id } => format!("patch {id:?}"),
+        Issue::ContinueAsNew { .. } => "to continue as new".to_owned(),
+        Issue::Return(Ok(_)) => "the end, with a value".to_owned(),
+        Issue::Return(Err(failure)) => format!("the end, with a failure ({})", failure.message),
+    }
+}
+
+/// Whether the handler asks for what the event says it asked for. Options may change between versions of the code; what
+/// an operation is, its name and what a child is given may not.
+pub(crate) fn fits(issue: &Issue, event: &Event) -> bool {
+    match (issue, event) {
+        (Issue::Step { op, name, .. }, Event::StepScheduled { op: was, name: named, .. }) => op == was && name == named,
+        (
+            Issue::Call { op, name, input, mode, key, .. },
+            Event::ChildTriggered { op: was, target, input_digest, mode: moded, key: keyed, .. },
+        ) => {
+            let same_key = match keyed {
+                CallKey::Named(named) => key.as_ref() == Some(named),
+                CallKey::Numbered { .. } => key.is_none(),
+            };
+            op == was && *name == target.name && input.digest() == *input_digest && mode == moded && same_key
+        }
+        (Issue::Call { op, name, .. }, Event::ChildRefused { op: was, name: named, .. }) => op == was && name == named,
+        (Issue::Sleep { op, .. }, Event::TimerSet { op: was, .. }) => op == was,
+        (Issue::Await { op, name, .. }, Event::SignalAwaited { op: was, name: named, .. }) => {
+            op == was && name == named
+        }
+        (Issue::Drop { op }, Event::OperationDropped { op: was }) => op == was,
+        (Issue::Patch { id }, Event::PatchMarked { id: was }) => id == was,
+        (Issue::ContinueAsNew { .. }, Event::ContinuedAsNew(_)) => true,
+        (Issue::Return(Ok(output)), Event::Completed { output: was }) => output == was,
+        (Issue::Return(Err(_)), Event::Failed { .. }) => true,
+        // A limit ended the run in place of what the handler asked for.
+        (_, Event::Failed { failure }) => failure.kind == FailureKind::Limit,
+        _ => false,
+    }
+}

@@ -1,0 +1,290 @@
+//! From one piece of work to one batch.
+//!
+//! One command to one run leads to others: a child's end resolves its parent's call, a cancelled parent cancels its
+//! children. All that follows at once is decided in one worklist, in fixed order, and appended as one batch.
+
+use super::shard::{Active, Owed, Refusal, Shard, Work};
+use super::watch::Holder;
+use crate::activation::{Activation, Advance, Trouble};
+use crate::codec;
+use rejoin_machine::cancel::Cause;
+use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, Run, RunId, Status, Timestamp, Trigger};
+use rejoin_store::{NewRecord, StreamId, Version};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// How many records a batch may have before the starts of new runs, and cancellations that go further down, wait for a batch
+/// of their own. What a child's end does to its parent never waits.
+const BATCH: usize = 1024;
+
+#[derive(Default)]
+struct Batch {
+    records: Vec<NewRecord>,
+    /// Each record's run, and what it did.
+    done: Vec<Done>,
+    queue: VecDeque<Work>,
+    later: Vec<Work>,
+    /// A handler misbehaved on the first try: new runs are now recorded before their handlers are called.
+    careful: bool,
+}
+
+struct Done {
+    run: RunId,
+    events: Vec<Event>,
+    due: Option<Timestamp>,
+}
+
+impl Shard {
+    /// Does one piece of work and all that follows from it at once, as one batch.
+    ///
+    /// Where a handler does not fit its history, or does what it may not, nothing of the batch happens; its run is wedged
+    /// and the work is done again, with that handler out of the way.
+    pub(super) fn transact(&mut self, work: Work) -> Result<(), Refusal> {
+        let mut careful = false;
+        loop {
+            match self.try_transact(&work, careful) {
+                Err(Refusal::Misuse { run, reason }) => self.wedge(run, reason)?,
+                result => return result,
+            }
+            careful = true;
+        }
+    }
+
+    /// Goes on with a wedged run, if its handler fits its history again.
+    pub(super) fn unwedge(&mut self, id: RunId) -> Result<(), Refusal> {
+        let work = Work::Command(id, Command::Unwedge);
+        let mut careful = false;
+        loop {
+            match self.try_transact(&work, careful) {
+                Err(Refusal::Misuse { run, reason }) if run == id => {
+                    tracing::warn!(%run, %reason, "the run stays wedged");
+                    return Ok(());
+                }
+                Err(Refusal::Misuse { run, reason }) => self.wedge(run, reason)?,
+                Ok(()) => {
+                    tracing::info!(run = %id, "the handler fits the history again");
+                    return Ok(());
+                }
+                Err(refusal) => return Err(refusal),
+            }
+            careful = true;
+        }
+    }
+
+    fn try_transact(&mut self, work: &Work, careful: bool) -> Result<(), Refusal> {
+        let mut batch = Batch { careful, ..Batch::default() };
+        self.decide(work, &mut batch)?;
+        while let Some(work) = batch.queue.pop_front() {
+            match self.decide(&work, &mut batch) {
+                // A child that has ended already, a parent that does not wait any more.
+                Ok(()) | Err(Refusal::Rejected(_) | Refusal::NotFound(_)) => {}
+                Err(refusal @ (Refusal::Misuse { .. } | Refusal::History { .. } | Refusal::Store(_))) => {
+                    self.forget(&batch);
+                    return Err(refusal);
+                }
+            }
+        }
+        self.append(batch)
+    }
+
+    fn append(&mut self, batch: Batch) -> Result<(), Refusal> {
+        if !batch.records.is_empty() {
+            match self.log.append(&batch.records) {
+                Ok(Ok(_)) => {}
+                Ok(Err(conflict)) => {
+                    self.forget(&batch);
+                    tracing::error!(%conflict, "somebody else appended to a run of this shard");
+                    return Err(Refusal::Rejected(Rejection::Stale));
+                }
+                Err(failure) => {
+                    self.forget(&batch);
+                    return Err(Refusal::Store(failure));
+                }
+            }
+        }
+        self.later.extend(batch.later);
+        for done in batch.done {
+            self.sequenced(done);
+        }
+        Ok(())
+    }
+
+    /// What was decided did not come into the log: memory is read again from it when it is needed.
+    fn forget(&mut self, batch: &Batch) {
+        for done in &batch.done {
+            // Taken, so that it leaves the list of parked runs too; a failure to load it again is of no interest here.
+            if self.runs.contains_key(&done.run) {
+                drop(self.take_active(done.run));
+            }
+        }
+    }
+
+    fn decide(&mut self, work: &Work, batch: &mut Batch) -> Result<(), Refusal> {
+        match work {
+            Work::Trigger(id, trigger) => self.decide_trigger(*id, trigger, batch),
+            Work::Command(id, command) => self.decide_command(*id, command, batch),
+        }
+    }
+
+    /// A new run: its trigger and its handler's first answer share a record.
+    fn decide_trigger(&mut self, id: RunId, trigger: &Trigger, batch: &mut Batch) -> Result<(), Refusal> {
+        let now = self.ports.clock.now();
+        let event = Event::Triggered(Box::new(trigger.clone()));
+        let begin = || Run::begin(id, &event, now).map(Activation::new).map_err(|error| illegal(id, &error));
+        let mut activation = begin()?;
+        let mut advance = if batch.records.len() < BATCH && !batch.careful {
+            match self.advance(&mut activation, Command::Start, now) {
+                Ok(advance) => advance,
+                Err(Trouble::Rejected(rejection)) => return Err(Refusal::Rejected(rejection)),
+                // Nothing else has happened to it: it begins again, wedged.
+                Err(Trouble::Misuse(reason)) => {
+                    activation = begin()?;
+                    self.advance(&mut activation, Command::Wedge { reason }, now).map_err(|trouble| trouble.of(id))?
+                }
+            }
+        } else {
+            batch.later.push(Work::Command(id, Command::Start));
+            activation.announce(now)
+        };
+        advance.transition.events.insert(0, event);
+        self.put_active(id, Active::new(activation));
+        self.record(id, now, advance, batch)
+    }
+
+    fn decide_command(&mut self, id: RunId, command: &Command, batch: &mut Batch) -> Result<(), Refusal> {
+        let mut active = match command {
+            // The handler is needed, and a wedged run in memory has none.
+            Command::Unwedge => Active::new(self.load_with_handler(id)?),
+            _ => self.take_active(id)?,
+        };
+        let now = self.ports.clock.now().max(active.activation.run.time());
+        match self.advance(&mut active.activation, command.clone(), now) {
+            Ok(advance) => {
+                self.put_active(id, active);
+                self.record(id, now, advance, batch)
+            }
+            Err(Trouble::Misuse(reason)) => Err(Refusal::Misuse { run: id, reason }),
+            Err(Trouble::Rejected(rejection)) => {
+                let result = if is_tree_cancel(command) && active.activation.outcome().is_some() {
+                    // The root has ended, but children that it did not wait for may be alive.
+                    let children = active.activation.run.children();
+                    batch.queue.extend(children.map(|child| Work::Command(child, command.clone())));
+                    Ok(())
+                } else {
+                    Err(Refusal::Rejected(rejection))
+                };
+                if active.activation.outcome().is_none() || self.touched.contains(&id) {
+                    self.put_active(id, active);
+                }
+                result
+            }
+        }
+    }
+
+    fn advance(&self, activation: &mut Activation, command: Command, now: Timestamp) -> Result<Advance, Trouble> {
+        let workflow = &activation.run.trigger().target.name;
+        self.busy.set(Some(Holder { run: activation.run.id(), workflow: workflow.clone(), since: Instant::now() }));
+        let result = activation.advance(command, now, &self.settings.limits, &self.around);
+        self.busy.set(None);
+        result
+    }
+
+    /// Puts a transition into the batch, and what follows from it into the queue.
+    fn record(&mut self, id: RunId, now: Timestamp, advance: Advance, batch: &mut Batch) -> Result<(), Refusal> {
+        let Advance { transition, effects, children } = advance;
+        let Some(active) = self.runs.get(&id) else { return Err(Refusal::NotFound(id)) };
+        let run = &active.activation.run;
+        let payload =
+            codec::encode(&transition).map_err(|error| Refusal::History { run: id, reason: error.to_string() })?;
+        let expected = Version(active.activation.records - 1);
+        let stream = StreamId(id.0);
+        batch.records.push(NewRecord { stream, expected, time: now.0, format: codec::TRANSITION, payload });
+        for (child, trigger) in children {
+            batch.queue.push_back(Work::Trigger(child, Box::new(trigger)));
+        }
+        for effect in effects {
+            let work = cancel_of(effect, id);
+            // A run that is being cancelled tells its children again when it is read from the log; others do not.
+            let again = matches!(run.status(), Status::Cancelling(_));
+            if batch.records.len() >= BATCH && again { batch.later.extend(work) } else { batch.queue.extend(work) }
+        }
+        if let (Some(outcome), Some(parent)) = (active.activation.outcome(), run.trigger().parent)
+            && parent.awaited
+        {
+            let command = Command::ResolveCall { child: id, outcome: outcome.clone() };
+            batch.queue.push_back(Work::Command(parent.run, command));
+        }
+        if transition.events.iter().any(|event| matches!(event, Event::ContinuedAsNew(_))) {
+            batch.later.push(Work::Command(id, Command::Start));
+        }
+        batch.done.push(Done { run: id, events: transition.events, due: transition.due });
+        Ok(())
+    }
+
+    /// A transition has its place in the log: what it owes the world is noted for when it is durable.
+    fn sequenced(&mut self, done: Done) {
+        let Done { run, events, due } = done;
+        self.timers.set(run, due);
+        self.touched.insert(run);
+        let Some(active) = self.runs.get(&run) else { return };
+        let machine = &active.activation.run;
+        for event in &events {
+            match event {
+                Event::StepScheduled { op, .. } => {
+                    let task = machine.outstanding_step(*op);
+                    self.owed.extend(task.map(|task| Owed::Step(run, task)));
+                }
+                Event::StepAttemptFailed { op, .. } | Event::OperationDropped { op } => self.steps.stop(run, *op),
+                Event::CancelDelivered { .. } | Event::ContinuedAsNew(_) => self.steps.stop_all(run),
+                event if event.is_terminal() => {
+                    self.steps.stop_all(run);
+                    self.owed.push(Owed::Closed(run));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Parks a run whose handler is of no use: what is known of it is what the log says.
+    pub(super) fn wedge(&mut self, run: RunId, reason: String) -> Result<(), Refusal> {
+        drop(self.runs.remove(&run));
+        tracing::error!(%run, %reason, "the run is wedged: nothing is lost, and it goes on when its code is mended");
+        let active = Active::new(self.load_state(run)?);
+        self.put_active(run, active);
+        self.steps.stop_all(run);
+        let mut batch = Batch::default();
+        match self.decide_command(run, &Command::Wedge { reason }, &mut batch) {
+            Ok(()) => self.append(batch),
+            // It was wedged or has ended before.
+            Err(Refusal::Rejected(_)) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+impl Trouble {
+    fn of(self, run: RunId) -> Refusal {
+        match self {
+            Trouble::Rejected(rejection) => Refusal::Rejected(rejection),
+            Trouble::Misuse(reason) => Refusal::Misuse { run, reason },
+        }
+    }
+}
+
+fn is_tree_cancel(command: &Command) -> bool {
+    matches!(command, Command::Cancel { cause: Cause::Tree, .. })
+}
+
+/// What is asked of a child.
+pub(super) fn cancel_of(effect: Effect, by: RunId) -> Option<Work> {
+    match effect {
+        Effect::CancelChild { child, cause, reason, grace } => {
+            Some(Work::Command(child, Command::Cancel { cause, by: by.to_string(), reason, grace }))
+        }
+        Effect::Start | Effect::RunStep(_) => None,
+    }
+}
+
+fn illegal(run: RunId, error: &IllegalEvent) -> Refusal {
+    Refusal::History { run, reason: error.to_string() }
+}

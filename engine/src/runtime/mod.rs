@@ -1,0 +1,55 @@
+//! The runtime: it goes round. Decide, sequence, apply, commit, perform.
+//!
+//! A [`Shard`] owns its runs and is driven by calls: it takes inputs, fires timers and flushes. Who calls, in which thread
+//! and by which clock, is the driver's affair: `tokio` in this folder is the one for production.
+
+mod batch;
+mod inbox;
+mod load;
+mod ports;
+mod shard;
+mod steps;
+mod timers;
+pub(crate) mod tokio;
+mod watch;
+
+pub(crate) use inbox::{Inbox, Input, Refused};
+pub use ports::{Clock, Entropy, Ports, Spawn, Task};
+pub(crate) use shard::Shard;
+pub(crate) use watch::{Busy, Watchers};
+
+use rejoin_machine::Limits;
+use std::time::Duration;
+
+/// Settings of an engine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How large things may become.
+    pub limits: Limits,
+    /// How many resting handlers are kept in memory; the others are read again from their histories when they are woken.
+    pub parked: usize,
+    /// How many steps are executed at the same time.
+    pub concurrent_steps: usize,
+    /// How many requests may wait before more are refused.
+    pub waiting_requests: usize,
+    /// How long a handler may hold its thread before it is named in a warning.
+    pub watchdog: Duration,
+    /// How long the log must rest before it is sealed.
+    pub seal_after: Duration,
+    /// How long a shutdown waits for steps that are being executed.
+    pub shutdown_patience: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            limits: Limits::default(),
+            parked: 10_000,
+            concurrent_steps: 1024,
+            waiting_requests: 65_536,
+            watchdog: Duration::from_secs(5),
+            seal_after: Duration::from_millis(200),
+            shutdown_patience: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,492 @@
+//! A shard: the one owner of its runs. What comes in, what is owed, and to whom.
+
+use super::Settings;
+use super::inbox::{Inbox, Input, Reply, StepDone};
+use super::ports::Ports;
+use super::steps::Steps;
+use super::timers::Timers;
+use super::watch::{Busy, Watchers};
+use crate::activation::{Activation, Surroundings};
+use crate::error::{RunError, TriggerError};
+use crate::projection::RunRow;
+use futures_channel::oneshot;
+use rejoin_machine::{Command, Effect, Outcome, Rejection, RunId, StepTask, Timestamp, Trigger};
+use rejoin_store::{Failure, Log, Space, StreamId};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) struct Shard {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) ports: Ports,
+    pub(super) settings: Settings,
+    pub(super) around: Surroundings,
+    pub(super) runs: HashMap<RunId, Box<Active>>,
+    /// Runs that only wait, longest first: what may be dropped from memory.
+    parked: BTreeMap<u64, RunId>,
+    stamp: u64,
+    pub(super) timers: Timers,
+    pub(super) steps: Steps,
+    /// What was put off to a batch of its own.
+    pub(super) later: VecDeque<Work>,
+    /// What is owed once everything sequenced is durable.
+    pub(super) owed: Vec<Owed>,
+    /// Runs with records that are not durable yet.
+    pub(super) touched: BTreeSet<RunId>,
+    waiters: HashMap<RunId, Vec<Reply<Outcome, RunError>>>,
+    watchers: Arc<Watchers>,
+    pub(super) busy: Arc<Busy>,
+    pub(super) failed: Option<Failure>,
+    stopping: Option<Vec<oneshot::Sender<()>>>,
+}
+
+/// A run in memory.
+pub(super) struct Active {
+    pub(super) activation: Activation,
+    parked: Option<u64>,
+}
+
+/// Something to be done to one run.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    Trigger(RunId, Box<Trigger>),
+    Command(RunId, Command),
+}
+
+/// What is owed to the world once the commit is durable.
+pub(super) enum Owed {
+    Triggered(Reply<(), TriggerError>),
+    Done(Reply<(), RunError>),
+    Step(RunId, StepTask),
+    Closed(RunId),
+}
+
+/// Why work could not be done.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    NotFound(RunId),
+    Rejected(Rejection),
+    /// A handler did what it may not do, or does not fit its history.
+    Misuse {
+        run: RunId,
+        reason: String,
+    },
+    History {
+        run: RunId,
+        reason: String,
+    },
+    Store(Failure),
+}
+
+impl From<Refusal> for RunError {
+    fn from(refusal: Refusal) -> RunError {
+        match refusal {
+            Refusal::NotFound(run) => RunError::NotFound(run),
+            Refusal::Rejected(rejection) => RunError::Rejected(rejection),
+            Refusal::Misuse { run, reason } | Refusal::History { run, reason } => RunError::History { run, reason },
+            Refusal::Store(failure) => RunError::Store(failure),
+        }
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(
+        log: Arc<dyn Log>,
+        ports: Ports,
+        settings: Settings,
+        around: Surroundings,
+        inbox: Arc<Inbox>,
+        watchers: Arc<Watchers>,
+        busy: Arc<Busy>,
+    ) -> Shard {
+        let steps = Steps::new(ports.spawn.clone(), inbox, settings.concurrent_steps);
+        Shard {
+            log,
+            ports,
+            settings,
+            around,
+            runs: HashMap::new(),
+            parked: BTreeMap::new(),
+            stamp: 0,
+            timers: Timers::new(),
+            steps,
+            later: VecDeque::new(),
+            owed: Vec::new(),
+            touched: BTreeSet::new(),
+            waiters: HashMap::new(),
+            watchers,
+            busy,
+            failed: None,
+            stopping: None,
+        }
+    }
+
+    /// Takes inputs and does what they ask, up to the point where it is sequenced. [`Shard::flush`] does the rest.
+    pub(crate) fn accept(&mut self, inputs: Vec<Input>) {
+        for input in inputs {
+            match input {
+                Input::Trigger { id, trigger, reply } => self.trigger(id, trigger, reply),
+                Input::Command { run, command, reply } => self.command(run, command, reply),
+                Input::Await { run, reply } => self.wait_for(run, reply),
+                Input::StepDone(done) => self.step_done(done),
+                Input::Woken { run } => self.woken(run),
+                Input::Stop { patient, reply } => {
+                    self.stopping.get_or_insert_default().push(reply);
+                    if !patient {
+                        self.settings.shutdown_patience = Duration::ZERO;
+                    }
+                }
+            }
+        }
+        self.work_off();
+    }
+
+    /// Wakes the runs whose time has come.
+    pub(crate) fn fire(&mut self) {
+        let now = self.ports.clock.now();
+        while let Some(run) = self.timers.take_due(now) {
+            self.wake(run, now);
+        }
+        self.work_off();
+    }
+
+    /// Makes everything sequenced durable and performs what was owed to the world for it.
+    /// Returns whether there was anything.
+    pub(crate) fn flush(&mut self) -> bool {
+        let any = !self.touched.is_empty() || !self.owed.is_empty();
+        if any {
+            match self.log.commit() {
+                Ok(_) => self.perform(),
+                Err(failure) => self.fail(failure),
+            }
+        }
+        if self.failed.is_none() {
+            let now = self.ports.clock.now();
+            if let Err(failure) = self.timers.refill(&*self.log, now) {
+                self.fail(failure);
+            }
+        }
+        self.evict();
+        any
+    }
+
+    /// Whether something is to be done before the next sleep.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.later.is_empty() || !self.owed.is_empty()
+    }
+
+    /// Whether it pays to wait for results before the next flush: something is to be flushed, and steps that were
+    /// dispatched by the last one are about to return.
+    pub(crate) fn gathers(&self) -> bool {
+        !self.touched.is_empty() && self.steps.are_out()
+    }
+
+    /// When the next timer is due.
+    pub(crate) fn next_due(&self) -> Timestamp {
+        self.timers.next()
+    }
+
+    /// Whether it was asked to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_some() || self.failed.is_some()
+    }
+
+    /// How many steps are being executed or wait for a place.
+    pub(crate) fn executing(&self) -> usize {
+        self.steps.count()
+    }
+
+    /// How long to wait for them.
+    pub(crate) fn patience(&self) -> Duration {
+        if self.failed.is_some() { Duration::ZERO } else { self.settings.shutdown_patience }
+    }
+
+    /// Seals the log and lets go of everything.
+    pub(crate) fn close(&mut self) {
+        self.flush();
+        if let Err(failure) = self.log.seal() {
+            tracing::error!(%failure, "failed to seal the log; nothing acknowledged is lost");
+        }
+        self.runs.clear();
+        self.waiters.clear();
+        self.watchers.close();
+        for reply in self.stopping.take().unwrap_or_default() {
+            // Whoever asked may be gone.
+            let _ = reply.send(());
+        }
+    }
+
+    /// Seals the log, where it rests.
+    pub(crate) fn seal(&mut self) {
+        if self.failed.is_none()
+            && let Err(failure) = self.log.seal()
+        {
+            self.fail(failure);
+        }
+    }
+
+    fn trigger(&mut self, id: RunId, trigger: Box<Trigger>, reply: Reply<(), TriggerError>) {
+        let result = self.try_trigger(id, trigger);
+        match result {
+            Ok(()) => self.owed.push(Owed::Triggered(reply)),
+            // Whoever asked may be gone.
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn try_trigger(&mut self, id: RunId, trigger: Box<Trigger>) -> Result<(), TriggerError> {
+        self.check_store().map_err(TriggerError::Store)?;
+        if self.stopping.is_some() {
+            return Err(TriggerError::Stopped);
+        }
+        trigger.check(&self.settings.limits).map_err(TriggerError::Limit)?;
+        if self.log.head(StreamId(id.0)).is_some() {
+            return self.same_trigger(id, &trigger);
+        }
+        if self.log.space() == Space::Reserve {
+            return Err(TriggerError::DiskFull);
+        }
+        self.transact(Work::Trigger(id, trigger)).map_err(|refusal| match refusal {
+            Refusal::Store(failure) if failure.is_disk_full() => TriggerError::DiskFull,
+            Refusal::Store(failure) => TriggerError::Store(failure),
+            Refusal::Rejected(rejection) => TriggerError::Limit(rejection),
+            Refusal::NotFound(_) | Refusal::Misuse { .. } | Refusal::History { .. } => TriggerError::Stopped,
+        })
+    }
+
+    /// The run exists: the same trigger again is answered alike, another one under the same key is not.
+    fn same_trigger(&self, id: RunId, trigger: &Trigger) -> Result<(), TriggerError> {
+        let digest = match self.runs.get(&id) {
+            Some(active) if active.activation.run.incarnation() == 0 => active.activation.run.trigger().input.digest(),
+            Some(_) | None => match self.first_digest(id)? {
+                Some(digest) => digest,
+                None => return Ok(()),
+            },
+        };
+        if digest == trigger.input.digest() {
+            return Ok(());
+        }
+        Err(TriggerError::KeyConflict { key: trigger.key.clone().unwrap_or_default(), run: id })
+    }
+
+    fn first_digest(&self, id: RunId) -> Result<Option<u64>, Failure> {
+        let row = self.log.row(StreamId(id.0))?.and_then(|row| RunRow::decode(&row));
+        Ok(row.map(|row| row.input_digest))
+    }
+
+    fn command(&mut self, run: RunId, command: Command, reply: Reply<(), RunError>) {
+        let done = match self.check_store() {
+            Ok(()) => self.transact(Work::Command(run, command)).map_err(RunError::from),
+            Err(failure) => Err(RunError::Store(failure)),
+        };
+        match done {
+            Ok(()) => self.owed.push(Owed::Done(reply)),
+            // Sent before is as good as sent now; but the one that came before may not be durable yet.
+            Err(RunError::Rejected(Rejection::DuplicateSignal)) => self.owed.push(Owed::Done(reply)),
+            // Whoever asked may be gone.
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn wait_for(&mut self, run: RunId, reply: Reply<Outcome, RunError>) {
+        let outcome = match self.runs.contains_key(&run) {
+            true => Ok(None),
+            false => self.durable_outcome(run),
+        };
+        match outcome {
+            Ok(None) => self.waiters.entry(run).or_default().push(reply),
+            // Whoever asked may be gone.
+            Ok(Some(outcome)) => drop(reply.send(Ok(outcome))),
+            Err(refusal) => drop(reply.send(Err(refusal.into()))),
+        }
+    }
+
+    fn step_done(&mut self, done: StepDone) {
+        self.steps.returned(&done);
+        let StepDone { run, incarnation, op, attempt, result: Some(result), .. } = done else { return };
+        if self.failed.is_some() {
+            return;
+        }
+        if self.runs.get(&run).is_some_and(|active| active.activation.run.incarnation() != incarnation) {
+            return;
+        }
+        let result = result.map_err(|failure| failure.to_stored());
+        let command = Command::EndAttempt { op, attempt, result, jitter: self.ports.entropy.next() as u32 };
+        self.try_later(Work::Command(run, command));
+    }
+
+    fn woken(&mut self, run: RunId) {
+        // A late wake of something that is no longer waited for is nothing to complain about.
+        if !self.runs.contains_key(&run) {
+            return;
+        }
+        let reason = "the handler was woken by something that did not come from its context; use ctx.step, ctx.sleep or \
+                      ctx.signal instead, so that the wait is recorded";
+        if let Err(refusal) = self.wedge(run, reason.to_owned()) {
+            self.give_up(run, &refusal);
+        }
+    }
+
+    /// Does everything that time has brought to a run.
+    fn wake(&mut self, run: RunId, now: Timestamp) {
+        loop {
+            let command = Command::Wake { jitter: self.ports.entropy.next() as u32 };
+            match self.transact(Work::Command(run, command)) {
+                Ok(()) => {}
+                Err(Refusal::Rejected(_)) => break,
+                Err(refusal) => return self.give_up(run, &refusal),
+            }
+        }
+        let Some(active) = self.runs.get(&run) else { return };
+        for effect in active.activation.run.outstanding() {
+            if let Effect::RunStep(task) = effect
+                && task.at <= now
+            {
+                self.owed.push(Owed::Step(run, task));
+            }
+        }
+        let due = active.activation.run.next_due(now);
+        self.timers.set(run, due);
+    }
+
+    /// Does work that nobody waits for.
+    fn try_later(&mut self, work: Work) {
+        let run = match &work {
+            Work::Trigger(run, _) | Work::Command(run, _) => *run,
+        };
+        match self.transact(work) {
+            Ok(()) => {}
+            // A result that came too late, a child that had ended already: it changes nothing.
+            Err(Refusal::Rejected(rejection)) => tracing::debug!(%run, %rejection, "ignored"),
+            Err(refusal) => self.give_up(run, &refusal),
+        }
+    }
+
+    pub(super) fn give_up(&mut self, run: RunId, refusal: &Refusal) {
+        match refusal {
+            Refusal::Store(failure) if !failure.is_disk_full() => self.fail(failure.clone()),
+            _ => tracing::error!(%run, ?refusal, "the run cannot go on for now"),
+        }
+    }
+
+    pub(super) fn work_off(&mut self) {
+        while self.failed.is_none()
+            && let Some(work) = self.later.pop_front()
+        {
+            self.try_later(work);
+        }
+    }
+
+    fn check_store(&self) -> Result<(), Failure> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Tells the world what became durable, and starts what was to wait for that.
+    fn perform(&mut self) {
+        self.steps.begin_round();
+        for owed in std::mem::take(&mut self.owed) {
+            match owed {
+                // Whoever asked may be gone.
+                Owed::Triggered(reply) => drop(reply.send(Ok(()))),
+                Owed::Done(reply) => drop(reply.send(Ok(()))),
+                Owed::Step(run, task) => self.execute(run, task),
+                Owed::Closed(run) => self.closed(run),
+            }
+        }
+        let touched = std::mem::take(&mut self.touched);
+        self.watchers.committed(touched.into_iter());
+    }
+
+    fn execute(&mut self, run: RunId, task: StepTask) {
+        if !self.runs.contains_key(&run) {
+            match self.take_active(run) {
+                Ok(active) => self.put_active(run, active),
+                Err(refusal) => return self.give_up(run, &refusal),
+            }
+        }
+        let Some(active) = self.runs.get(&run) else { return };
+        let activation = &active.activation;
+        // Between sequencing and durability the step may have been dropped, or the run cancelled.
+        let wanted = activation.run.step(task.op).is_some_and(|step| step.attempt == task.attempt);
+        if let Some(body) = activation.body(task.op).filter(|_| wanted) {
+            self.steps.execute(run, activation.run.incarnation(), task, body);
+        }
+    }
+
+    fn closed(&mut self, run: RunId) {
+        let active = self.runs.remove(&run);
+        let Some(waiters) = self.waiters.remove(&run) else { return };
+        let outcome = match active.as_ref().and_then(|active| active.activation.outcome()) {
+            Some(outcome) => Ok(Some(outcome.clone())),
+            None => self.durable_outcome(run),
+        };
+        let outcome = match outcome {
+            Ok(outcome) => outcome.map(Ok),
+            Err(refusal) => Some(Err(RunError::from(refusal))),
+        };
+        for waiter in waiters {
+            // Whoever waited may be gone.
+            let _ = outcome.clone().map(|outcome| waiter.send(outcome));
+        }
+    }
+
+    /// The store accepts nothing more. What was decided and is not durable never happened: nobody was told of it.
+    fn fail(&mut self, failure: Failure) {
+        tracing::error!(%failure, "the store failed; the engine stops, and goes on when it is started again");
+        for owed in std::mem::take(&mut self.owed) {
+            match owed {
+                // Whoever asked may be gone.
+                Owed::Triggered(reply) => drop(reply.send(Err(TriggerError::Store(failure.clone())))),
+                Owed::Done(reply) => drop(reply.send(Err(RunError::Store(failure.clone())))),
+                Owed::Step(..) | Owed::Closed(_) => {}
+            }
+        }
+        for waiter in std::mem::take(&mut self.waiters).into_values().flatten() {
+            let _ = waiter.send(Err(RunError::Store(failure.clone())));
+        }
+        self.touched.clear();
+        self.later.clear();
+        self.runs.clear();
+        self.parked.clear();
+        self.watchers.close();
+        self.failed = Some(failure);
+    }
+
+    /// Takes a run out of memory's map, read from the log if it is not there.
+    pub(super) fn take_active(&mut self, id: RunId) -> Result<Box<Active>, Refusal> {
+        match self.runs.remove(&id) {
+            Some(mut active) => {
+                if let Some(stamp) = active.parked.take() {
+                    self.parked.remove(&stamp);
+                }
+                Ok(active)
+            }
+            None => Ok(Active::new(self.load(id)?)),
+        }
+    }
+
+    /// Puts a run into memory's map; one that only waits may be dropped from there when there are too many.
+    pub(super) fn put_active(&mut self, id: RunId, mut active: Box<Active>) {
+        if active.activation.outcome().is_none() && !active.activation.run.has_steps() {
+            self.stamp += 1;
+            active.parked = Some(self.stamp);
+            self.parked.insert(self.stamp, id);
+        }
+        self.runs.insert(id, active);
+    }
+
+    /// Drops the runs that have waited longest, beyond the bound. Everything of them is durable.
+    fn evict(&mut self) {
+        while self.parked.len() > self.settings.parked
+            && let Some((_, run)) = self.parked.pop_first()
+        {
+            self.runs.remove(&run);
+        }
+    }
+}
+
+impl Active {
+    pub(super) fn new(activation: Activation) -> Box<Active> {
+        Box::new(Active { activation, parked: None })
+    }
+}
