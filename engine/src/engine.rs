@@ -27,20 +27,25 @@ pub struct Engine {
 }
 
 pub(crate) struct Shared {
-    inbox: Arc<Inbox>,
-    log: Arc<dyn Log>,
-    registry: Arc<Registry>,
-    ports: Ports,
-    watchers: Arc<Watchers>,
-    project: String,
-    waiting_requests: usize,
-    shard: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) ports: Ports,
+    pub(crate) watchers: Arc<Watchers>,
+    pub(crate) project: String,
+    pub(crate) waiting_requests: usize,
+    /// The shard's thread; none where somebody else drives it.
+    pub(crate) shard: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Engine {
     /// An engine over the data folder at `folder`, which is created if it is not there. Register workflows, then start it.
     pub fn open(folder: impl AsRef<Path>) -> Builder {
         Builder::new(folder.as_ref().to_owned())
+    }
+
+    pub(crate) fn new(shared: Shared) -> Engine {
+        Engine { shared: Arc::new(shared) }
     }
 
     /// Triggers a run; await the result. With a key, the same trigger again finds the same run.

@@ -47,7 +47,8 @@ pub mod history;
 mod projection;
 mod replay;
 mod runtime;
-
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 mod workflow;
 
@@ -63,7 +64,9 @@ pub use failure::Failure;
 pub use projection::{Projection, RunRow, RunStatus};
 pub use rejoin_machine::call::OnTimeout;
 pub use rejoin_machine::retry::Policy as RetryPolicy;
-pub use rejoin_machine::{Event, FailureKind, Limits, Payload, Rejection, RunId, Timestamp, Transition};
+pub use rejoin_machine::{
+    CallKey, Event, FailureKind, Limits, OpNo, Payload, Rejection, RunId, Timestamp, Transition,
+};
 pub use runtime::{Clock, Entropy, Ports, Settings, Spawn, Task};
 pub use workflow::Workflow;
 

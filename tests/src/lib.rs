@@ -1,1 +1,2 @@
 //! What the tests across crates share.
+pub mod checks;

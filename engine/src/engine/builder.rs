@@ -90,6 +90,16 @@ impl Builder {
         self
     }
 
+    /// What a simulation needs of it.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn into_parts(self) -> Result<Parts, StartError> {
+        let Builder { registry, twice, settings, journal, project, .. } = self;
+        match twice {
+            Some((name, version)) => Err(StartError::RegisteredTwice { name, version }),
+            None => Ok(Parts { registry, settings, journal, project }),
+        }
+    }
+
     /// Starts the engine: opens the log, takes over its runs, and goes on with those that are unfinished.
     ///
     /// # Errors
@@ -127,10 +137,27 @@ impl Builder {
         };
         tokio::watch(&busy, self.settings.watchdog)?;
         let waiting_requests = self.settings.waiting_requests;
-        let shard = Mutex::new(Some(shard));
-        let shared = Shared { inbox, log, registry, ports, watchers, project: self.project, waiting_requests, shard };
-        Ok(Engine { shared: Arc::new(shared) })
+        let shared = Shared {
+            inbox,
+            log,
+            registry,
+            ports,
+            watchers,
+            project: self.project,
+            waiting_requests,
+            shard: Mutex::new(Some(shard)),
+        };
+        Ok(Engine::new(shared))
     }
+}
+
+/// A builder's parts, apart from its disk.
+#[cfg(feature = "testkit")]
+pub(crate) struct Parts {
+    pub(crate) registry: Registry,
+    pub(crate) settings: Settings,
+    pub(crate) journal: Options,
+    pub(crate) project: String,
 }
 
 fn open_log(folder: PathBuf, wrap: Option<Wrap>, options: Options) -> Result<Arc<dyn Log>, OpenError> {

@@ -186,6 +186,12 @@ impl Shard {
         self.timers.next()
     }
 
+    /// When the first timer of all is due, near or far; `None` where none is set, or the store has failed.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn earliest_timer(&self) -> Option<Timestamp> {
+        if self.failed.is_some() { None } else { self.timers.earliest(&*self.log) }
+    }
+
     /// Whether it was asked to stop.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.is_some() || self.failed.is_some()

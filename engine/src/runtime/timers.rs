@@ -59,6 +59,15 @@ impl Timers {
         self.near.first().map_or(refill, |(due, _)| (*due).min(refill))
     }
 
+    /// The first timer of all, near or far.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn earliest(&self, log: &dyn Log) -> Option<Timestamp> {
+        let near = self.near.first().map(|(due, _)| *due);
+        let far = log.scan(tables::DUE, (Bound::Unbounded, Bound::Unbounded), 1).ok()?;
+        let far = far.first().and_then(|(key, _)| time_of_key(key));
+        near.into_iter().chain(far).min()
+    }
+
     /// Moves the window on, when half of it has passed. Everything must be durable.
     pub(crate) fn refill(&mut self, log: &dyn Log, now: Timestamp) -> Result<(), Failure> {
         let horizon = now.after(WINDOW);
