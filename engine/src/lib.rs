@@ -64,9 +64,7 @@ pub use failure::Failure;
 pub use projection::{Projection, RunRow, RunStatus};
 pub use rejoin_machine::call::OnTimeout;
 pub use rejoin_machine::retry::Policy as RetryPolicy;
-pub use rejoin_machine::{
-    CallKey, Event, FailureKind, Limits, OpNo, Payload, Rejection, RunId, Timestamp, Transition,
-};
+pub use rejoin_machine::{CallKey, Event, FailureKind, Limits, OpNo, Payload, Rejection, RunId, Timestamp, Transition};
 pub use runtime::{Clock, Entropy, Ports, Settings, Spawn, Task};
 pub use workflow::Workflow;
 

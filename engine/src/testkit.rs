@@ -24,11 +24,13 @@
 //!
 //! Steps of a simulated process may not wait for anything outside it, such as a network or a real timer.
 
-use crate::activation::Surroundings;
+use crate::activation::{ReplayError, Surroundings};
+use crate::context::ForeignWake;
 use crate::engine::{Builder, Engine, Shared};
 use crate::error::StartError;
+use crate::history::Entry;
 use crate::runtime::{Busy, Clock, Entropy, Inbox, Ports, Shard, Spawn, Task, Watchers};
-use rejoin_machine::{Span, Timestamp};
+use rejoin_machine::{Run, RunId, Span, Timestamp};
 use rejoin_store::Log;
 use rejoin_store::journal::{Journal, Options, Prepare};
 use rejoin_store::simulated::{Outcome, SimDisk};
@@ -236,6 +238,26 @@ impl Simulation {
             }
             Some(_) | None => false,
         }
+    }
+}
+
+/// Replays a run's history against the handlers of `builder`, without executing anything: each thing that a handler
+/// asks for is held against what the history says it asked for. Returns the state at the end.
+///
+/// # Errors
+///
+/// Where they part: the position, what the history has, what the handler asked for.
+pub fn replay(builder: Builder, run: RunId, history: &[Entry]) -> Result<Run, String> {
+    struct Nobody;
+    impl ForeignWake for Nobody {
+        fn woken(&self, _: RunId) {}
+    }
+    let registry = builder.into_parts().map_err(|error| error.to_string())?.registry;
+    let around = Surroundings { registry: Arc::new(registry), foreign: Arc::new(Nobody) };
+    match crate::replay::activate(run, history, &around) {
+        Ok(activation) => Ok(activation.run.clone()),
+        Err(ReplayError::Illegal(error)) => Err(error.to_string()),
+        Err(ReplayError::Diverged(reason)) => Err(reason),
     }
 }
 

@@ -152,6 +152,7 @@ impl Shard {
     }
 
     fn decide_command(&mut self, id: RunId, command: &Command, batch: &mut Batch) -> Result<(), Refusal> {
+        let cold = !self.runs.contains_key(&id);
         let mut active = match command {
             // The handler is needed, and a wedged run in memory has none.
             Command::Unwedge => Active::new(self.load_with_handler(id)?),
@@ -173,7 +174,8 @@ impl Shard {
                 } else {
                     Err(Refusal::Rejected(rejection))
                 };
-                if active.activation.outcome().is_none() || self.touched.contains(&id) {
+                // A run that has ended and was only looked up for this is of no further use in memory.
+                if !cold || active.activation.outcome().is_none() {
                     self.put_active(id, active);
                 }
                 result

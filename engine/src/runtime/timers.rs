@@ -62,10 +62,12 @@ impl Timers {
     /// The first timer of all, near or far.
     #[cfg(feature = "testkit")]
     pub(crate) fn earliest(&self, log: &dyn Log) -> Option<Timestamp> {
-        let near = self.near.first().map(|(due, _)| *due);
-        let far = log.scan(tables::DUE, (Bound::Unbounded, Bound::Unbounded), 1).ok()?;
-        let far = far.first().and_then(|(key, _)| time_of_key(key));
-        near.into_iter().chain(far).min()
+        if let Some((due, _)) = self.near.first() {
+            return Some(*due);
+        }
+        let from = time_key(self.horizon);
+        let far = log.scan(tables::DUE, (Bound::Included(&from), Bound::Unbounded), 1).ok()?;
+        far.first().and_then(|(key, _)| time_of_key(key))
     }
 
     /// Moves the window on, when half of it has passed. Everything must be durable.
