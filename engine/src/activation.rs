@@ -113,7 +113,8 @@ impl Activation {
             self.settle(now, around).map_err(Trouble::Misuse)?;
         }
         let closed = matches!(self.run.status(), Status::Closed(_));
-        advance.transition.resumed = was_suspended && (fed || closed);
+        let unwedged = advance.transition.events.contains(&Event::Unwedged);
+        advance.transition.resumed = was_suspended && (fed || closed || unwedged);
         advance.transition.suspended = self.run.is_suspended() && (!was_suspended || advance.transition.resumed);
         advance.transition.due = self.run.next_due(now);
         self.records += 1;

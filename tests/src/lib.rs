@@ -1,2 +1,3 @@
 //! What the tests across crates share.
 pub mod checks;
+pub mod process;

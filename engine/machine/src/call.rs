@@ -227,6 +227,15 @@ impl Run {
         self.children.iter().filter_map(awaited)
     }
 
+    /// Every child that may be alive, awaited or not.
+    pub(crate) fn live_children(&self) -> impl Iterator<Item = RunId> + '_ {
+        let live = |(child, known): (&RunId, &Child)| match known.link {
+            Link::Awaited(_) | Link::Loose | Link::Carried(None) => Some(*child),
+            Link::Ended | Link::Carried(Some(_)) => None,
+        };
+        self.children.iter().filter_map(live)
+    }
+
     /// Every child that may be alive, awaited or not, and those whose result an earlier incarnation did not ask for.
     pub fn children(&self) -> impl Iterator<Item = RunId> + '_ {
         self.children.iter().filter(|(_, known)| known.link != Link::Ended).map(|(child, _)| *child)

@@ -142,7 +142,7 @@ impl Run {
             grace: Some(grace),
         };
         match cause {
-            Cause::Tree => self.children().map(effect).collect(),
+            Cause::Tree => self.live_children().map(effect).collect(),
             Cause::Request | Cause::Deadline | Cause::Parent => self.awaited_children().map(effect).collect(),
         }
     }

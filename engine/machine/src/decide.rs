@@ -1,7 +1,7 @@
 //! What a command means, and what the world owes a run.
 
 use crate::call::{NewCall, OnTimeout};
-use crate::cancel::{Cancel, Cause};
+use crate::cancel::Cause;
 use crate::command::{Command, Issue};
 use crate::effect::Effect;
 use crate::error::Rejection;
@@ -158,29 +158,25 @@ impl Run {
             Some(Op::Call { child, on_timeout, .. }) => Some((*child, *on_timeout)),
             _ => None,
         };
-        let cancel = |child, reason: &str| Effect::CancelChild {
+        let cancel = |child, reason: &str, grace| Effect::CancelChild {
             child,
             cause: Cause::Parent,
             reason: reason.to_string(),
-            grace: None,
+            grace,
         };
         match event {
             Event::ChildTimedOut { op, ended: false, .. } => match let_go(op) {
-                Some((child, OnTimeout::Cancel)) => vec![cancel(child, "its caller stopped waiting")],
+                Some((child, OnTimeout::Cancel)) => vec![cancel(child, "its caller stopped waiting", None)],
                 Some((_, OnTimeout::Detach)) | None => Vec::new(),
             },
             Event::OperationDropped { op } => {
-                let_go(op).map(|(child, _)| cancel(child, "its caller dropped the call")).into_iter().collect()
+                let_go(op).map(|(child, _)| cancel(child, "its caller dropped the call", None)).into_iter().collect()
             }
             Event::CancelRequested { cause, reason, grace, .. } => self.cancel_children(*cause, reason, *grace),
             Event::Completed { .. } | Event::Failed { .. } | Event::TimedOut { .. } | Event::Cancelled { .. } => {
-                match self.cancel() {
-                    // Ended while its children were given time: that is over for them too.
-                    Some(Cancel { cause, reason, until: None, .. }) => self.cancel_children(*cause, reason, Span(0)),
-                    Some(_) | None => {
-                        self.awaited_children().map(|child| cancel(child, "its caller has ended")).collect()
-                    }
-                }
+                // Ended while its children were given time: that is over for them too.
+                let grace = self.holds_answers().then_some(Span(0));
+                self.awaited_children().map(|child| cancel(child, "its caller has ended", grace)).collect()
             }
             Event::Triggered(_)
             | Event::Started
@@ -224,7 +220,7 @@ impl Run {
         start.into_iter().chain(cancels).chain(steps)
     }
 
-    fn executes_steps(&self) -> bool {
+    pub(crate) fn executes_steps(&self) -> bool {
         !matches!(self.status, Status::Closed(_)) && self.wedged.is_none() && !self.holds_answers()
     }
 

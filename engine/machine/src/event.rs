@@ -16,7 +16,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-/// What happened to a run. Each line says from which state it is possible and what follows.
+/// What happened to a run. Each line says from which state it is possible and what follows; a run that compensates counts
+/// as running, except that it cannot complete, fail or continue as new. `tests/table.golden` shows all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The run exists. Only as the first event; the run waits for its start.

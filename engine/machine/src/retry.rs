@@ -38,7 +38,8 @@ impl Policy {
     /// The pause after attempt number `attempt` failed with `failure`; `None`: it was the last.
     ///
     /// `jitter` is a random number; it takes up to a fifth off the pause, so that many that failed together
-    /// do not come back together.
+    /// do not come back together. It is never nothing: time passes between attempts, so that whoever acts on all that
+    /// is due at one instant comes to an end.
     pub fn pause(&self, attempt: u32, failure: &Failure, jitter: u32) -> Option<Span> {
         let last = attempt >= self.max_attempts.unwrap_or(u32::MAX);
         if last || !failure.retryable || self.final_codes.contains(&failure.code) {
@@ -55,7 +56,7 @@ impl Policy {
         }
         let pause = u64::try_from(pause).unwrap_or(u64::MAX).min(self.longest.0);
         let off = u128::from(pause / 5) * u128::from(jitter) / u128::from(u32::MAX);
-        Some(Span(pause - u64::try_from(off).unwrap_or(0)))
+        Some(Span((pause - u64::try_from(off).unwrap_or(0)).max(1)))
     }
 }
 
@@ -81,10 +82,17 @@ mod tests {
         for growth_percent in [0, 1, 99, 100, 101, u32::MAX] {
             for initial in [0, 1, 50, u64::MAX] {
                 let policy = Policy { growth_percent, initial: Span(initial), ..Policy::default() };
-                assert!(policy.pause(u32::MAX - 1, &failure(true), u32::MAX) <= Some(policy.longest));
+                let pause = policy.pause(u32::MAX - 1, &failure(true), u32::MAX);
+                assert!(pause.is_some_and(|pause| pause <= policy.longest));
                 assert_eq!(policy.pause(u32::MAX, &failure(true), 0), None);
             }
         }
+    }
+
+    #[test]
+    fn a_pause_is_never_nothing() {
+        let policy = Policy { initial: Span(0), longest: Span(0), ..Policy::default() };
+        assert_eq!(policy.pause(1, &failure(true), u32::MAX), Some(Span(1)));
     }
 
     #[test]

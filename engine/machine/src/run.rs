@@ -196,9 +196,10 @@ impl Run {
         self.cancel().is_some_and(|cancel| cancel.until.is_none())
     }
 
-    /// Whether the handler rests with no step pending.
+    /// Whether the handler rests with no step pending; also while it has not been told that it is being cancelled, and
+    /// while it does not fit its history.
     pub fn is_suspended(&self) -> bool {
-        self.is_active() && self.steps == 0 && self.wedged.is_none()
+        matches!(self.status, Status::Running | Status::Cancelling(_)) && self.steps == 0
     }
 
     /// Its id.
@@ -249,9 +250,9 @@ impl Run {
         }
     }
 
-    /// The attempt of a step that is owed.
+    /// The attempt of a step that is owed: as [`Run::outstanding`] has it, and none while the run executes no steps.
     pub fn outstanding_step(&self, op: OpNo) -> Option<crate::effect::StepTask> {
-        self.step(op).map(|step| step.task(op))
+        self.step(op).filter(|_| self.executes_steps()).map(|step| step.task(op))
     }
 
     /// Whether steps are pending.

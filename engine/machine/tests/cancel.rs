@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::{Command, Event, Failure, Outcome, Rejection, SignalId, Span};
+use rejoin_machine::{Carried, Command, Event, Failure, Outcome, Rejection, SignalId, Span};
 
 const LATE: &str = "late";
 
@@ -182,7 +182,7 @@ fn spec_b10_a_second_request_changes_nothing() {
 
 #[test]
 fn spec_b10_a_second_request_without_grace_ends_the_run_and_its_children_now() {
-    let effects = [cancels(child(0), Cause::Parent, LATE, Some(0))];
+    let effects = [cancels(child(0), Cause::Parent, "its caller has ended", Some(0))];
     cancelling().when(3, cancel(Cause::Request, Some(0))).then_tells([cancelled()], effects).is("cancelled").owes([]);
     compensating().when(3, cancel(Cause::Deadline, Some(0))).then([cancelled()]).due(0, None);
 }
@@ -192,9 +192,10 @@ fn spec_b10_without_grace_the_run_and_its_children_end_now() {
     let mut run = running();
     run.given(1, [call(0).triggered(1), call(1).detached().triggered(1)]);
     // Told twice: by the request and by the end.
-    let effect = cancels(child(0), Cause::Parent, LATE, Some(0));
+    let reasons = [LATE, "its caller has ended"];
+    let effects = reasons.map(|reason| cancels(child(0), Cause::Parent, reason, Some(0)));
     run.when(2, cancel(Cause::Request, Some(0)))
-        .then_tells([cancel_requested(Cause::Request, 0), cancelled()], [effect.clone(), effect])
+        .then_tells([cancel_requested(Cause::Request, 0), cancelled()], effects)
         .is("cancelled")
         .owes([])
         .due(0, None);
@@ -246,6 +247,14 @@ fn spec_b13_a_tree_cancel_of_a_run_that_awaits_nobody_tells_the_others_and_goes_
 }
 
 #[test]
+fn spec_b13_a_tree_cancel_gives_detached_children_their_grace_when_its_root_needs_none() {
+    let loose = Carried { awaited: false, ..carried("a", None) };
+    let mut run = given([continued(vec![loose], Vec::new())]);
+    let effects = [cancels(keyed("a"), Cause::Tree, LATE, Some(30))];
+    run.when(2, cancel(Cause::Tree, None)).then_tells([cancel_requested(Cause::Tree, 30), cancelled()], effects);
+}
+
+#[test]
 fn spec_b13_the_end_of_a_detached_child_does_not_end_the_wait_for_the_others() {
     let mut run = running();
     run.given(1, [call(0).triggered(1), call(1).detached().triggered(1), cancel_requested(Cause::Tree, 30)]);
@@ -286,6 +295,7 @@ fn spec_b10_carried_children_end_first() {
         .owes(effects);
     run.when(2, Command::Start).refused(Rejection::AlreadyCancelling);
     run.illegal(2, Event::Started);
+    given([triggered(), cancel_requested(Cause::Request, 30)]).illegal(2, cancel_delivered(32));
     run.when(2, ends).then([child_ended, cancelled()]).is("cancelled");
 }
 

@@ -6,7 +6,8 @@ use common::*;
 use rejoin_machine::{Command, Failure, FailureKind, Rejection, Span, Timestamp};
 
 fn late(attempt: u32, limit: u64) -> Failure {
-    let message = format!("step \"step\": attempt {attempt} took longer than {limit}s");
+    let limit = seconds(limit).duration();
+    let message = format!("step \"step\": attempt {attempt} took longer than {limit:?}");
     Failure { retryable: true, ..Failure::new(FailureKind::TimedOut, "step-timeout", message) }
 }
 
@@ -103,6 +104,17 @@ fn inv_e7_pauses_stay_within_the_longest_and_the_end_of_time() {
     let failed =
         rejoin_machine::Event::StepAttemptFailed { op: op_no(0), failure: busy(), retry_at: Timestamp(i64::MAX) };
     run.when(2, ends(0, 1, Err(busy()))).then([failed]);
+}
+
+#[test]
+fn inv_e7_attempts_without_time_or_pause_do_not_stop_the_clock() {
+    let mut run = running();
+    let none = step(0).within(0).policy(|policy| (policy.initial, policy.longest) = (Span(0), Span(0)));
+    run.given(1, [none.scheduled()]);
+    let op = op_no(0);
+    let retry_at = at(2).after(Span(1));
+    run.when(2, wake()).then([rejoin_machine::Event::StepAttemptFailed { op, failure: late(1, 0), retry_at }]);
+    run.when(2, wake()).refused(Rejection::NothingDue);
 }
 
 #[test]

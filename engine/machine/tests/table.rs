@@ -48,6 +48,15 @@ fn spec_a8_every_event_has_a_row_and_keeps_its_number() {
     assert!(error.contains("variant index"), "event {count} has no row: {error}");
 }
 
+#[test]
+fn inv_e2_the_columns_of_the_table_are_the_states() {
+    for (name, runs) in states() {
+        for (_, run) in runs {
+            assert_eq!(run.state_name(), name);
+        }
+    }
+}
+
 /// The number that the log knows an event by.
 fn number(event: &Event) -> u32 {
     let bytes = bincode::serialize(event).expect("every event has bytes");
@@ -93,73 +102,57 @@ fn cell(row: usize, (_, runs): &State) -> String {
 }
 
 fn states() -> Vec<State> {
-    let run = |events: &dyn Fn(&mut Case)| {
-        let mut case = given([continued(vec![carried("a", None)], Vec::new())]);
-        events(&mut case);
-        case.run().clone()
-    };
-    let busy = |case: &mut Case| {
-        case.given(0, [Event::Started]).given(0, pending(0));
-    };
-    let cancelled_by = |cause| {
-        move |case: &mut Case| {
-            busy(case);
-            case.given(0, [cancel_requested(cause, 30)]);
-        }
-    };
-    let compensating = |cause| {
-        move |case: &mut Case| {
-            cancelled_by(cause)(case);
-            let child_ended = Event::CarriedChildEnded { child: keyed("a"), result: Ok(text("out")) };
-            case.given(0, [child_completed(1, "out"), child_completed(2, "out"), child_ended, cancel_delivered(30)]);
-            case.given(0, pending(6));
-        }
-    };
-    let ended_by = |before: &dyn Fn(&mut Case), event: &Event| {
-        run(&|case: &mut Case| {
-            before(case);
-            case.given(0, [event.clone()]);
-        })
-    };
-    let unstarted = |_: &mut Case| {};
-    let untold = |case: &mut Case| {
-        case.given(0, [cancel_requested(Cause::Request, 30)]);
-    };
-    let childless = |case: &mut Case| {
-        let child_ended = Event::CarriedChildEnded { child: keyed("a"), result: Ok(text("out")) };
-        case.given(0, [child_ended, Event::Started, cancel_requested(Cause::Request, 30)]);
-    };
     let (request, deadline) = (Cause::Request, Cause::Deadline);
+    let run = |events: Vec<Event>| given(events).run().clone();
+    let after = |mut events: Vec<Event>, event: Event| {
+        events.push(event);
+        run(events)
+    };
+    let one = |run: Run| vec![("", run)];
     vec![
-        ("created", vec![("", run(&unstarted))]),
-        ("running", vec![("", run(&busy))]),
-        ("suspended", vec![("", ended_by(&busy, &dropped(0)))]),
+        ("created", one(run(unstarted()))),
+        ("running", one(run(working()))),
+        ("suspended", one(after(working(), dropped(0)))),
         (
             "wedged",
             vec![
-                ("created", ended_by(&unstarted, &wedged())),
-                ("running", ended_by(&busy, &wedged())),
-                ("compensating", ended_by(&compensating(request), &wedged())),
+                ("created", after(unstarted(), wedged())),
+                ("running", after(working(), wedged())),
+                ("compensating", after(compensating(request), wedged())),
             ],
         ),
         (
             "cancelling its children",
             vec![
-                ("requested", run(&cancelled_by(request))),
-                ("past deadline", run(&cancelled_by(deadline))),
-                ("created", run(&untold)),
-                ("childless", run(&childless)),
+                ("requested", after(working(), cancel_requested(request, 30))),
+                ("past deadline", after(working(), cancel_requested(deadline, 30))),
+                ("created", after(unstarted(), cancel_requested(request, 30))),
+                ("childless", after(vec![triggered(), Event::Started], cancel_requested(request, 30))),
             ],
         ),
         (
             "compensating",
-            vec![("requested", run(&compensating(request))), ("past deadline", run(&compensating(deadline)))],
+            vec![("requested", run(compensating(request))), ("past deadline", run(compensating(deadline)))],
         ),
-        ("completed", vec![("", ended_by(&busy, &Event::Completed { output: text("out") }))]),
-        ("failed", vec![("", ended_by(&busy, &Event::Failed { failure: broken() }))]),
-        ("timed out", vec![("", ended_by(&compensating(deadline), &timed_out()))]),
-        ("cancelled", vec![("", ended_by(&compensating(request), &cancelled()))]),
+        ("completed", one(after(working(), Event::Completed { output: text("out") }))),
+        ("failed", one(after(working(), Event::Failed { failure: broken() }))),
+        ("timed out", one(after(compensating(deadline), timed_out()))),
+        ("cancelled", one(after(compensating(request), cancelled()))),
     ]
+}
+
+fn unstarted() -> Vec<Event> {
+    vec![continued(vec![carried("a", None)], Vec::new())]
+}
+
+fn working() -> Vec<Event> {
+    [unstarted(), vec![Event::Started], pending(0)].concat()
+}
+
+fn compensating(cause: Cause) -> Vec<Event> {
+    let child_ended = Event::CarriedChildEnded { child: keyed("a"), result: Ok(text("out")) };
+    let ends = vec![child_completed(1, "out"), child_completed(2, "out"), child_ended, cancel_delivered(30)];
+    [working(), vec![cancel_requested(cause, 30)], ends, pending(6)].concat()
 }
 
 /// Operations of every kind, numbered from `first`.
@@ -174,16 +167,6 @@ fn pending(first: u32) -> Vec<Event> {
         call(first + 5).detached().triggered_in(1, 0),
         received(id, "review"),
     ]
-}
-
-/// The states bear the names that the table gives them.
-#[test]
-fn inv_e2_the_columns_of_the_table_are_the_states() {
-    for (name, runs) in states() {
-        for (_, run) in runs {
-            assert_eq!(run.state_name(), name);
-        }
-    }
 }
 
 /// An event of every kind that fits `run`, if any does.

@@ -92,7 +92,11 @@ impl Case {
     /// Asserts what the world owes the run.
     #[track_caller]
     pub fn owes(&mut self, effects: impl IntoIterator<Item = Effect>) -> &mut Case {
-        assert_eq!(self.run.outstanding().collect::<Vec<_>>(), effects.into_iter().collect::<Vec<_>>());
+        let owed: Vec<Effect> = self.run.outstanding().collect();
+        assert_eq!(owed, effects.into_iter().collect::<Vec<_>>());
+        let steps = self.run.operations().filter_map(|(op, _)| self.run.outstanding_step(op));
+        let owed = owed.into_iter().filter(|effect| matches!(effect, Effect::RunStep(_)));
+        assert_eq!(owed.collect::<Vec<_>>(), steps.map(Effect::RunStep).collect::<Vec<_>>());
         self
     }
 

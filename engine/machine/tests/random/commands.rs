@@ -1,0 +1,195 @@
+//! Random commands: mostly such as mean something to the run, at times nonsense.
+
+use super::{Dice, RUN};
+use rejoin_machine::call::{Mode, OnTimeout};
+use rejoin_machine::cancel::Cause;
+use rejoin_machine::retry::Policy;
+use rejoin_machine::{
+    CallKey, Command, Failure, Issue, Limits, Op, OpNo, Origin, Outcome, Run, RunId, SignalId, Span, Target, Timestamp,
+    Trigger,
+};
+
+/// Everything that may be asked.
+#[derive(Clone, Copy)]
+enum Kind {
+    Start,
+    EndAttempt,
+    ResolveCall,
+    Signal,
+    Cancel,
+    Wake,
+    Wedge,
+    Unwedge,
+    Step,
+    Call,
+    Sleep,
+    Await,
+    Drop,
+    Patch,
+    Return,
+    ContinueAsNew,
+}
+
+/// How often each is asked, of 256 times. What ends a life comes seldom, so that lives are long.
+const KINDS: &[(u8, Kind)] = &[
+    (12, Kind::Start),
+    (36, Kind::Step),
+    (32, Kind::Call),
+    (14, Kind::Sleep),
+    (18, Kind::Await),
+    (36, Kind::EndAttempt),
+    (30, Kind::ResolveCall),
+    (20, Kind::Signal),
+    (35, Kind::Wake),
+    (6, Kind::Drop),
+    (3, Kind::Patch),
+    (2, Kind::Wedge),
+    (6, Kind::Unwedge),
+    (3, Kind::ContinueAsNew),
+    (2, Kind::Cancel),
+    (1, Kind::Return),
+];
+
+fn kind(dice: &mut Dice<'_>) -> Kind {
+    let mut thrown = dice.byte();
+    for (weight, kind) in KINDS {
+        match thrown.checked_sub(*weight) {
+            Some(rest) => thrown = rest,
+            None => return *kind,
+        }
+    }
+    Kind::Wake
+}
+
+/// What a run is triggered with.
+pub fn trigger(dice: &mut Dice<'_>, now: Timestamp) -> Trigger {
+    let depth = dice.pick(&[0, 0, 0, 1, 1, 2, u32::MAX]);
+    Trigger {
+        project: "default".into(),
+        target: Target { name: "a".into(), version: 1 },
+        input: dice.payload(),
+        origin: Origin::Api,
+        key: None,
+        parent: None,
+        depth,
+        path: vec!["a".into()],
+        deadline: dice.once_in(6).then(|| dice.time(now)),
+        labels: Vec::new(),
+        seed: 0,
+    }
+}
+
+/// Limits that random lives seldom meet, or meet all the time.
+pub fn limits(dice: &mut Dice<'_>) -> Limits {
+    let tight = Limits {
+        payload_bytes: 4,
+        history: 40,
+        open_operations: 5,
+        children: 5,
+        buffered_signals: 2,
+        depth: dice.pick(&[3, 2, 0, u32::MAX]),
+        name_bytes: 8,
+        cancel_grace: dice.pick(&[Span(5_000_000), Span(0), Span(u64::MAX)]),
+    };
+    if dice.once_in(3) { tight } else { Limits::default() }
+}
+
+/// A command for a run whose next operation has the number `next`.
+pub fn command(dice: &mut Dice<'_>, run: &Run, next: OpNo, now: Timestamp) -> Command {
+    let op = if dice.once_in(16) { OpNo(dice.pick(&[0, 1, 5, 1_000, u32::MAX])) } else { next };
+    match kind(dice) {
+        Kind::Start => Command::Start,
+        Kind::EndAttempt => end_attempt(dice, run),
+        Kind::ResolveCall => Command::ResolveCall { child: child(dice, run), outcome: outcome(dice) },
+        Kind::Signal => {
+            Command::Signal { id: SignalId([dice.byte() % 24; 16]), name: dice.name(), payload: dice.payload() }
+        }
+        Kind::Cancel => Command::Cancel {
+            cause: dice.pick(&[Cause::Request, Cause::Deadline, Cause::Parent, Cause::Tree]),
+            by: dice.name(),
+            reason: dice.name(),
+            grace: dice.maybe_span(),
+        },
+        Kind::Wake => Command::Wake { jitter: dice.pick(&[0, 1, u32::MAX]) },
+        Kind::Wedge => Command::Wedge { reason: dice.name() },
+        Kind::Unwedge => Command::Unwedge,
+        Kind::Step => step(dice, op),
+        Kind::Call => call(dice, op),
+        Kind::Sleep => Command::Issue(Issue::Sleep { op, until: dice.time(now) }),
+        Kind::Await => Command::Issue(Issue::Await { op, name: dice.name(), timeout: dice.maybe_span() }),
+        Kind::Drop => Command::Issue(Issue::Drop { op: known_op(dice, run, next) }),
+        Kind::Patch => Command::Issue(Issue::Patch { id: dice.name() }),
+        Kind::Return => Command::Issue(Issue::Return(dice.result())),
+        Kind::ContinueAsNew => Command::Issue(Issue::ContinueAsNew { input: dice.payload(), seed: 1 }),
+    }
+}
+
+fn end_attempt(dice: &mut Dice<'_>, run: &Run) -> Command {
+    let steps: Vec<(OpNo, u32)> = run
+        .operations()
+        .filter_map(|(op, pending)| match pending {
+            Op::Step(step) => Some((op, step.attempt)),
+            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } => None,
+        })
+        .collect();
+    let (op, attempt) = if steps.is_empty() { (OpNo(0), 1) } else { dice.pick(&steps) };
+    // A late attempt, or one that nobody asked for.
+    let attempt = if dice.once_in(8) { dice.pick(&[0, 1, 2, u32::MAX]) } else { attempt };
+    Command::EndAttempt { op, attempt, result: dice.result(), jitter: dice.pick(&[0, 1, u32::MAX]) }
+}
+
+fn child(dice: &mut Dice<'_>, run: &Run) -> RunId {
+    let known: Vec<RunId> = run.children().collect();
+    if known.is_empty() || dice.once_in(8) {
+        let key = dice.name();
+        return RUN.child(&CallKey::Named(key));
+    }
+    dice.pick(&known)
+}
+
+fn outcome(dice: &mut Dice<'_>) -> Outcome {
+    match dice.below(5) {
+        0 => Outcome::Failed(dice.failure()),
+        1 => Outcome::TimedOut(dice.failure()),
+        2 => Outcome::Cancelled(dice.failure()),
+        _ => Outcome::Completed(dice.payload()),
+    }
+}
+
+/// An operation that is pending, has ended, or never was.
+fn known_op(dice: &mut Dice<'_>, run: &Run, next: OpNo) -> OpNo {
+    let pending: Vec<OpNo> = run.operations().map(|(op, _)| op).collect();
+    if pending.is_empty() || dice.once_in(4) {
+        OpNo(dice.below(next.0 as usize + 2) as u32)
+    } else {
+        dice.pick(&pending)
+    }
+}
+
+fn step(dice: &mut Dice<'_>, op: OpNo) -> Command {
+    let policy = Policy {
+        max_attempts: dice.pick(&[None, Some(2), Some(0), Some(5)]),
+        initial: dice.span(),
+        growth_percent: dice.pick(&[200, 0, 100, u32::MAX]),
+        longest: dice.span(),
+        final_codes: if dice.once_in(4) { vec!["b".into(), "step-timeout".into()] } else { Vec::new() },
+    };
+    Command::Issue(Issue::Step { op, name: dice.name(), policy, timeout: dice.maybe_span() })
+}
+
+fn call(dice: &mut Dice<'_>, op: OpNo) -> Command {
+    let name = dice.pick(&["b", "a", "c"]).to_string();
+    let target = Target { name: name.clone(), version: 1 };
+    let unknown: Option<Failure> = dice.once_in(16).then(|| dice.failure());
+    Command::Issue(Issue::Call {
+        op,
+        target: unknown.map_or(Ok(target), Err),
+        name,
+        reentrant: dice.once_in(2),
+        key: dice.once_in(2).then(|| dice.name()),
+        input: dice.payload(),
+        mode: dice.pick(&[Mode::Wait, Mode::Wait, Mode::Wait, Mode::Detach]),
+        timeout: dice.maybe_span(),
+        on_timeout: dice.pick(&[OnTimeout::Cancel, OnTimeout::Detach]),
+    })
+}

@@ -1,0 +1,103 @@
+//! Random events, such as no machine has decided.
+
+use super::commands::trigger;
+use super::{Dice, RUN};
+use rejoin_machine::call::{Mode, OnTimeout};
+use rejoin_machine::cancel::Cause;
+use rejoin_machine::retry::Policy;
+use rejoin_machine::signal::Buffered;
+use rejoin_machine::{Boundary, CallKey, Carried, Event, OpNo, RunId, SignalId, Target, Timestamp};
+
+/// How many kinds of events there are.
+const KINDS: usize = 31;
+
+/// Any event.
+pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
+    match dice.below(KINDS) {
+        0 => Event::Triggered(Box::new(trigger(dice, now))),
+        1 => Event::Started,
+        2 => Event::Completed { output: dice.payload() },
+        3 => Event::Failed { failure: dice.failure() },
+        4 => Event::TimedOut { failure: dice.failure() },
+        5 => Event::Cancelled { failure: dice.failure() },
+        6 => Event::ContinuedAsNew(Box::new(boundary(dice, now))),
+        7 => Event::PatchMarked { id: dice.name() },
+        8 => Event::CancelRequested {
+            cause: dice.pick(&[Cause::Request, Cause::Deadline, Cause::Parent, Cause::Tree]),
+            by: dice.name(),
+            reason: dice.name(),
+            grace: dice.span(),
+        },
+        9 => Event::CancelDelivered { until: dice.time(now) },
+        10 => Event::Wedged { reason: dice.name() },
+        11 => Event::Unwedged,
+        12 => Event::SignalReceived { id: signal(dice), name: dice.name(), payload: dice.payload() },
+        13 => Event::ResultIgnored { child: child(dice).0 },
+        14 => Event::CarriedChildEnded { child: child(dice).0, result: dice.result() },
+        15 => Event::OperationDropped { op: op(dice) },
+        other => of_operations(other, dice, now),
+    }
+}
+
+fn of_operations(kind: usize, dice: &mut Dice<'_>, now: Timestamp) -> Event {
+    let op = op(dice);
+    match kind {
+        16 => Event::StepScheduled { op, name: dice.name(), policy: Policy::default(), timeout: dice.maybe_span() },
+        17 => Event::StepCompleted { op, output: dice.payload() },
+        18 => Event::StepAttemptFailed { op, failure: dice.failure(), retry_at: dice.time(now) },
+        19 => Event::StepFailed { op, failure: dice.failure() },
+        20 => {
+            let (child, key) = child(dice);
+            let target = Target { name: dice.name(), version: 1 };
+            let mode = dice.pick(&[Mode::Wait, Mode::Detach]);
+            let deadline = dice.once_in(2).then(|| dice.time(now));
+            let on_timeout = dice.pick(&[OnTimeout::Cancel, OnTimeout::Detach]);
+            Event::ChildTriggered { op, target, child, key, input_digest: 0, mode, deadline, on_timeout }
+        }
+        21 => Event::ChildRefused { op, name: dice.name(), failure: dice.failure() },
+        22 => Event::ChildCompleted { op, output: dice.payload() },
+        23 => Event::ChildFailed { op, failure: dice.failure() },
+        24 => Event::ChildTimedOut { op, failure: dice.failure(), ended: dice.once_in(2) },
+        25 => Event::ChildCancelled { op, failure: dice.failure() },
+        26 => Event::TimerSet { op, at: dice.time(now) },
+        27 => Event::TimerFired { op },
+        28 => Event::SignalAwaited { op, name: dice.name(), deadline: dice.once_in(2).then(|| dice.time(now)) },
+        29 => Event::SignalDelivered { op, id: signal(dice) },
+        _ => Event::SignalTimedOut { op },
+    }
+}
+
+fn op(dice: &mut Dice<'_>) -> OpNo {
+    OpNo(dice.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, u32::MAX - 1, u32::MAX]))
+}
+
+fn signal(dice: &mut Dice<'_>) -> SignalId {
+    SignalId([dice.byte() % 4; 16])
+}
+
+fn child(dice: &mut Dice<'_>) -> (RunId, CallKey) {
+    let key = match dice.below(4) {
+        0 => CallKey::Named("a".into()),
+        1 => CallKey::Named("b".into()),
+        other => CallKey::Numbered { incarnation: 0, op: OpNo(other as u32) },
+    };
+    (RUN.child(&key), key)
+}
+
+fn boundary(dice: &mut Dice<'_>, now: Timestamp) -> Boundary {
+    let carried = |dice: &mut Dice<'_>| {
+        let (child, key) = child(dice);
+        let result = dice.once_in(2).then(|| dice.result());
+        Carried { child, key, awaited: dice.once_in(2), result }
+    };
+    Boundary {
+        incarnation: dice.pick(&[1, 0, 2, 3, u32::MAX]),
+        trigger: trigger(dice, now),
+        triggered_at: dice.time(now),
+        children: (0..dice.below(4)).map(|_| carried(dice)).collect(),
+        signals: (0..dice.below(3))
+            .map(|_| Buffered { id: signal(dice), name: dice.name(), payload: dice.payload() })
+            .collect(),
+        signals_seen: (0..dice.below(3)).map(|_| signal(dice)).collect(),
+    }
+}

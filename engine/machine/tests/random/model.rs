@@ -1,0 +1,302 @@
+//! What a run must be like, folded from its events in the plainest way.
+
+use rejoin_machine::call::Mode;
+use rejoin_machine::{Boundary, CallKey, Effect, Event, OpNo, Run, RunId, SignalId, Span, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Created,
+    Running,
+    /// Being cancelled, its children first.
+    Waiting,
+    Compensating,
+    Ended,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Step { attempt: u32, at: Timestamp, timeout: Option<Span> },
+    Call { child: RunId, deadline: Option<Timestamp> },
+    Timer { at: Timestamp },
+    Wait { name: String, deadline: Option<Timestamp> },
+}
+
+/// A run as its events alone say.
+#[derive(Debug)]
+pub struct Model {
+    life: Life,
+    wedged: bool,
+    incarnation: u32,
+    deadline: Option<Timestamp>,
+    grace: Option<Timestamp>,
+    pending: BTreeMap<OpNo, Pending>,
+    /// One more than the highest number of an operation.
+    pub next: u32,
+    /// Children that are waited for, by an operation or for a later one.
+    pub awaited: BTreeSet<RunId>,
+    /// Children whose result is kept for a call to come.
+    kept: BTreeSet<RunId>,
+    /// Children that were ever started.
+    known: BTreeSet<RunId>,
+    /// Children whose end was taken.
+    ended: BTreeSet<RunId>,
+    signals: Vec<(SignalId, String)>,
+    seen: BTreeSet<SignalId>,
+    /// Steps that have ended.
+    done: BTreeSet<(u32, OpNo)>,
+}
+
+impl Model {
+    pub fn new(deadline: Option<Timestamp>) -> Model {
+        Model {
+            life: Life::Created,
+            wedged: false,
+            incarnation: 0,
+            deadline,
+            grace: None,
+            pending: BTreeMap::new(),
+            next: 0,
+            awaited: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            known: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            signals: Vec::new(),
+            seen: BTreeSet::new(),
+            done: BTreeSet::new(),
+        }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.life == Life::Ended
+    }
+
+    /// Takes an event; panics where it breaks a promise.
+    pub fn take(&mut self, event: &Event, time: Timestamp) {
+        assert!(!self.has_ended(), "nothing happens after the end");
+        match event {
+            Event::Triggered(_) => panic!("triggered twice"),
+            Event::Started => self.become_from(&[Life::Created], Life::Running),
+            Event::Completed { .. } | Event::Failed { .. } => self.become_from(&[Life::Running], Life::Ended),
+            Event::TimedOut { .. } | Event::Cancelled { .. } => {
+                self.become_from(&[Life::Waiting, Life::Compensating], Life::Ended);
+            }
+            Event::ContinuedAsNew(boundary) => self.begin_anew(boundary),
+            Event::CancelRequested { .. } => self.become_from(&[Life::Created, Life::Running], Life::Waiting),
+            Event::CancelDelivered { until } => {
+                assert!(self.awaited.is_empty(), "leaves first");
+                self.become_from(&[Life::Waiting], Life::Compensating);
+                self.pending.clear();
+                self.grace = Some(*until);
+            }
+            Event::Wedged { .. } => assert!(!std::mem::replace(&mut self.wedged, true)),
+            Event::Unwedged => assert!(std::mem::replace(&mut self.wedged, false)),
+            Event::SignalReceived { id, name, .. } => {
+                assert!(self.seen.insert(*id), "each signal id is taken once");
+                self.signals.push((*id, name.clone()));
+            }
+            Event::SignalDelivered { op, id } => self.deliver(*op, *id),
+            Event::ResultIgnored { child } => assert!(self.ended.insert(*child), "each child ends once"),
+            Event::CarriedChildEnded { child, .. } => {
+                assert!(self.ended.insert(*child), "each child ends once");
+                assert!(self.awaited.remove(child), "it was carried");
+                self.kept.insert(*child);
+            }
+            Event::PatchMarked { .. } => self.check_heard(),
+            operation => self.take_operation(operation, time),
+        }
+    }
+
+    fn take_operation(&mut self, event: &Event, time: Timestamp) {
+        match event {
+            Event::StepScheduled { op, timeout, .. } => {
+                self.open(*op, Pending::Step { attempt: 1, at: time, timeout: *timeout });
+            }
+            Event::StepAttemptFailed { op, retry_at, .. } => {
+                let Some(Pending::Step { attempt, at, .. }) = self.pending.get_mut(op) else { panic!("no step") };
+                (*attempt, *at) = (*attempt + 1, *retry_at);
+            }
+            Event::StepCompleted { op, .. } | Event::StepFailed { op, .. } => {
+                assert!(matches!(self.close(*op), Pending::Step { .. }));
+                assert!(self.done.insert((self.incarnation, *op)), "a step ends once");
+            }
+            Event::ChildTriggered { op, child, mode, deadline, .. } => self.call(*op, *child, *mode, *deadline),
+            Event::ChildRefused { op, .. } => self.number(*op),
+            Event::ChildCompleted { op, .. }
+            | Event::ChildFailed { op, .. }
+            | Event::ChildCancelled { op, .. }
+            | Event::ChildTimedOut { op, ended: true, .. } => {
+                let Pending::Call { child, .. } = self.close(*op) else { panic!("no call") };
+                self.awaited.remove(&child);
+                assert!(self.kept.remove(&child) || self.ended.insert(child), "each child ends once");
+            }
+            Event::ChildTimedOut { op, ended: false, .. } => {
+                let Pending::Call { child, deadline } = self.close(*op) else { panic!("no call") };
+                assert!(deadline.is_some_and(|at| at <= time), "never early");
+                self.awaited.remove(&child);
+            }
+            Event::TimerSet { op, at } => self.open(*op, Pending::Timer { at: *at }),
+            Event::TimerFired { op } => {
+                assert!(matches!(self.close(*op), Pending::Timer { at } if at <= time), "never early");
+            }
+            Event::SignalAwaited { op, name, deadline } => {
+                self.open(*op, Pending::Wait { name: name.clone(), deadline: *deadline });
+            }
+            Event::SignalTimedOut { op } => {
+                let Pending::Wait { deadline, .. } = self.close(*op) else { panic!("no wait") };
+                assert!(deadline.is_some_and(|at| at <= time), "never early");
+            }
+            Event::OperationDropped { op } => {
+                self.check_heard();
+                if let Some(Pending::Call { child, .. }) = self.pending.remove(op) {
+                    self.awaited.remove(&child);
+                }
+            }
+            other => panic!("the model does not know {other:?}"),
+        }
+    }
+
+    fn become_from(&mut self, from: &[Life], to: Life) {
+        assert!(from.contains(&self.life), "{to:?} after {:?}", self.life);
+        self.life = to;
+        if to == Life::Ended {
+            self.pending.clear();
+            self.wedged = false;
+        }
+    }
+
+    fn check_heard(&self) {
+        assert!(matches!(self.life, Life::Running | Life::Compensating) && !self.wedged, "nobody hears the handler");
+    }
+
+    fn number(&mut self, op: OpNo) {
+        self.check_heard();
+        assert!(op.0 >= self.next, "operation {op} came before");
+        self.next = op.0 + 1;
+    }
+
+    fn open(&mut self, op: OpNo, pending: Pending) {
+        self.number(op);
+        assert!(!self.done.contains(&(self.incarnation, op)));
+        self.pending.insert(op, pending);
+    }
+
+    fn close(&mut self, op: OpNo) -> Pending {
+        self.pending.remove(&op).unwrap_or_else(|| panic!("operation {op} is not pending"))
+    }
+
+    fn call(&mut self, op: OpNo, child: RunId, mode: Mode, deadline: Option<Timestamp>) {
+        let waits = self.pending.values().any(|other| matches!(other, Pending::Call { child: of, .. } if *of == child));
+        assert!(!waits, "one open call for a child");
+        let carried = self.awaited.contains(&child) || self.kept.contains(&child);
+        assert!(self.known.insert(child) || carried, "a key stands for one child");
+        match mode {
+            Mode::Wait => {
+                self.open(op, Pending::Call { child, deadline });
+                if !self.kept.contains(&child) {
+                    self.awaited.insert(child);
+                }
+            }
+            Mode::Detach => {
+                self.number(op);
+                self.awaited.remove(&child);
+                self.kept.remove(&child);
+            }
+        }
+    }
+
+    /// The first signal of its name goes to the oldest wait of that name.
+    fn deliver(&mut self, op: OpNo, id: SignalId) {
+        assert_ne!(self.life, Life::Waiting, "nothing is handed over before the cancel");
+        let Pending::Wait { name, .. } = self.close(op) else { panic!("no wait") };
+        let older = |(other, pending): (&OpNo, &Pending)| {
+            *other < op && matches!(pending, Pending::Wait { name: of, .. } if *of == name)
+        };
+        assert!(!self.pending.iter().any(older), "the oldest wait is served first");
+        let first = self.signals.iter().position(|(_, of)| *of == name).expect("a signal that came");
+        assert_eq!(self.signals.remove(first).0, id, "signals are handed over in order");
+    }
+
+    fn begin_anew(&mut self, boundary: &Boundary) {
+        self.check_heard();
+        assert_eq!(boundary.incarnation, self.incarnation + 1);
+        assert_eq!(boundary.signals.iter().map(|signal| signal.id).collect::<Vec<_>>(), self.buffered());
+        assert_eq!(boundary.signals_seen, self.seen.iter().copied().collect::<Vec<_>>());
+        let live = boundary.children.iter().filter(|carried| carried.awaited && carried.result.is_none());
+        assert_eq!(live.map(|carried| carried.child).collect::<BTreeSet<_>>(), self.awaited);
+        // Only a key of the caller's finds a result again.
+        let numbered = |carried: &&rejoin_machine::Carried| matches!(carried.key, CallKey::Numbered { .. });
+        assert!(boundary.children.iter().filter(numbered).all(|carried| carried.result.is_none()));
+        // Of a child that went along for its key alone, an incarnation does not know whether it has ended.
+        for carried in boundary.children.iter().filter(|carried| !carried.awaited) {
+            self.ended.remove(&carried.child);
+        }
+        self.life = Life::Created;
+        self.incarnation += 1;
+        self.pending.clear();
+        self.next = 0;
+    }
+
+    fn buffered(&self) -> Vec<SignalId> {
+        self.signals.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Compares with the machine.
+    pub fn check(&self, run: &Run, now: Timestamp) {
+        let owed: Vec<Effect> = run.outstanding().collect();
+        assert_eq!(owed.contains(&Effect::Start), self.life == Life::Created && !self.wedged);
+        let steps: Vec<(OpNo, u32, Timestamp)> = owed
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::RunStep(task) => Some((task.op, task.attempt, task.at)),
+                Effect::Start | Effect::CancelChild { .. } => None,
+            })
+            .collect();
+        let executes = matches!(self.life, Life::Running | Life::Compensating) && !self.wedged;
+        assert_eq!(steps, if executes { self.steps() } else { Vec::new() }, "steps owed: scheduled less ended");
+        let told: BTreeSet<RunId> = owed
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::CancelChild { child, .. } => Some(*child),
+                Effect::Start | Effect::RunStep(_) => None,
+            })
+            .collect();
+        assert!(told.is_superset(&self.awaited) || self.life != Life::Waiting, "who is waited for is cancelled");
+        assert!(told.is_empty() || self.life == Life::Waiting);
+        assert!(told.is_disjoint(&self.ended), "who has ended is not cancelled");
+        let lives = matches!(self.life, Life::Running | Life::Compensating | Life::Waiting);
+        assert_eq!(run.is_suspended(), lives && self.steps().is_empty());
+        assert_eq!(run.holds_answers(), self.life == Life::Waiting);
+        assert_eq!(
+            run.operations().map(|(op, _)| op).collect::<Vec<_>>(),
+            self.pending.keys().copied().collect::<Vec<_>>()
+        );
+        for now in [now, Timestamp(i64::MIN), Timestamp(i64::MAX)] {
+            assert_eq!(run.next_due(now), self.due(now), "what is due after {now:?}");
+        }
+    }
+
+    fn steps(&self) -> Vec<(OpNo, u32, Timestamp)> {
+        let step = |(op, pending): (&OpNo, &Pending)| match pending {
+            Pending::Step { attempt, at, .. } => Some((*op, *attempt, *at)),
+            Pending::Call { .. } | Pending::Timer { .. } | Pending::Wait { .. } => None,
+        };
+        self.pending.iter().filter_map(step).collect()
+    }
+
+    fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        if matches!(self.life, Life::Waiting | Life::Ended) {
+            return None;
+        }
+        let of = |pending: &Pending| match pending {
+            Pending::Step { .. } if self.wedged => [None, None],
+            Pending::Step { at, timeout, attempt } => {
+                [timeout.map(|timeout| at.after(timeout)), Some(*at).filter(|at| *attempt > 1 && *at > now)]
+            }
+            Pending::Call { deadline, .. } | Pending::Wait { deadline, .. } => [*deadline, None],
+            Pending::Timer { at } => [Some(*at), None],
+        };
+        let run = if self.life == Life::Compensating { self.grace } else { self.deadline };
+        self.pending.values().flat_map(of).chain([run]).flatten().min()
+    }
+}
