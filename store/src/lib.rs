@@ -56,7 +56,8 @@ pub struct Feed {
 /// All calls may block on the disk, and may come from many threads.
 pub trait Log: Send + Sync {
     /// Checks the batch's expected versions and gives its records their places, in memory. Returns the
-    /// place of the last one. Nothing is durable, and nothing is visible, before the next [`Log::commit`].
+    /// place of the last one. Nothing of it is durable or visible before the next commit: this caller's, another's, or
+    /// the store's own, when it begins a new segment.
     ///
     /// # Errors
     ///
@@ -104,8 +105,8 @@ pub trait Log: Send + Sync {
     /// How much room is left.
     fn space(&self) -> Space;
 
-    /// Notes in the log what is durable, so that a later loss of its tail shows. Call it when the log rests for
-    /// a moment; does nothing where nothing came since the last one.
+    /// Commits, and notes in the log what is durable, so that a later loss of its tail shows. Call it when the log rests
+    /// for a moment; does nothing where nothing came since the last one.
     ///
     /// # Errors
     ///

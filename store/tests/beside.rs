@@ -6,14 +6,15 @@ mod script;
 
 use rejoin_store::disk::{Disk, DiskFile, Folder};
 use rejoin_store::journal::Journal;
-use rejoin_store::simulated::{Outcome, SimDisk};
-use rejoin_store::{Log, Lsn, NewRecord, Shard, Version};
+use rejoin_store::simulated::{Fault, Outcome, SimDisk};
+use rejoin_store::{Log, Lsn, NewRecord, Shard, Space, Version};
 use script::{everything, open, options, payload, stream};
 use std::any::Any;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// A disk that can be held at an operation.
 #[derive(Clone)]
@@ -25,7 +26,13 @@ struct Held {
 /// Stops the next operation of the kind that is asked for, and says so.
 #[derive(Default)]
 struct Gate {
-    held: Mutex<Option<(&'static str, Sender<()>, Receiver<()>)>>,
+    held: Mutex<Option<Hold>>,
+}
+
+struct Hold {
+    kind: &'static str,
+    reached: Sender<()>,
+    leave: Receiver<()>,
 }
 
 impl Gate {
@@ -33,16 +40,16 @@ impl Gate {
     fn hold(&self, kind: &'static str) -> (Receiver<()>, Sender<()>) {
         let (reached, is_reached) = channel();
         let (leave, has_leave) = channel();
-        *self.held.lock().unwrap() = Some((kind, reached, has_leave));
+        *self.held.lock().unwrap() = Some(Hold { kind, reached, leave: has_leave });
         (is_reached, leave)
     }
 
     fn pass(&self, kind: &str) {
         let mut held = self.held.lock().unwrap();
-        let Some((_, reached, leave)) = held.take_if(|(wanted, ..)| *wanted == kind) else { return };
+        let Some(hold) = held.take_if(|hold| hold.kind == kind) else { return };
         drop(held);
-        reached.send(()).unwrap();
-        leave.recv().unwrap();
+        hold.reached.send(()).unwrap();
+        hold.leave.recv().unwrap();
     }
 }
 
@@ -80,6 +87,7 @@ impl Disk for Held {
         self.disk.sync_folder()
     }
     fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        self.gate.pass("lock");
         self.disk.lock()
     }
     fn lock_read(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
@@ -156,20 +164,21 @@ fn inv_s7_a_commit_vouches_for_the_one_that_was_under_way_when_it_was_appended()
     });
     log.commit().unwrap();
     let files = held.disk.crash(Outcome::Lost, 0).files();
-    let (damaged, all) = (
-        |byte: usize| {
-            let mut files = files.clone();
-            let segment = files.iter_mut().find(|(name, _)| name == "000000000001.seg").expect("the segment");
-            segment.1[byte] ^= 1;
-            open(&SimDisk::with_files(files))
-        },
-        64..64 + 40 + 88 + 104,
-    );
-    for byte in all {
-        // The last padding of the record says nothing; all else was acknowledged, and the next commit knows it.
+    let damaged = |byte: usize| {
+        let mut files = files.clone();
+        let segment = files.iter_mut().find(|(name, _)| name == "000000000001.seg").expect("the segment");
+        segment.1[byte] ^= 1;
+        open(&SimDisk::with_files(files))
+    };
+    // The first commit's frame: header, record header, payload and four bytes of padding, which say nothing.
+    let first = 64..64 + 40 + 88 + 104;
+    for byte in first.clone() {
         match damaged(byte) {
-            Err(_) => {}
-            Ok(log) => assert_eq!((log.durable(), log.cut()), (Lsn(2), None), "byte {byte}"),
+            Err(_) => assert!(byte < first.end - 4, "byte {byte}"),
+            Ok(log) => {
+                assert!(byte >= first.end - 4, "byte {byte}: what was acknowledged is cut");
+                assert_eq!((log.durable(), log.cut()), (Lsn(2), None), "byte {byte}");
+            }
         }
     }
 }
@@ -194,13 +203,38 @@ fn a_commit_waits_for_no_reader() {
                 log.commit().unwrap();
                 done.send(()).unwrap();
             });
-            let result = is_done.recv_timeout(std::time::Duration::from_secs(20));
+            let result = is_done.recv_timeout(Duration::from_secs(20));
             // Before the verdict, so that a failure ends instead of hanging.
             leave.send(()).unwrap();
             assert!(result.is_ok(), "a commit waits for {what}");
         });
     }
     assert_eq!(log.durable(), Lsn(3));
+}
+
+#[test]
+fn a_spare_that_is_being_made_is_not_made_by_another_thread() {
+    let disk = SimDisk::new();
+    drop(open(&disk).unwrap());
+    disk.remove("spare").unwrap();
+    // So that the store opens without a spare and wants one.
+    disk.plan(Fault::RoomFor(500));
+    let held = Held { disk: disk.clone(), gate: Arc::default() };
+    let log = Journal::open(held.clone(), options()).unwrap();
+    disk.plan(Fault::None);
+    let (reached, leave) = held.gate.hold("write");
+    thread::scope(|scope| {
+        let first = scope.spawn(|| log.space());
+        reached.recv().unwrap();
+        let before = disk.operations();
+        let second = scope.spawn(|| log.space());
+        // Long enough to begin, if it could.
+        thread::sleep(Duration::from_millis(50));
+        let meanwhile = disk.operations() - before;
+        leave.send(()).unwrap();
+        assert_eq!([first.join().unwrap(), second.join().unwrap()], [Space::Ample; 2]);
+        assert_eq!(meanwhile, 0, "two threads fill one file");
+    });
 }
 
 #[test]
@@ -228,6 +262,24 @@ fn threads_that_ask_for_room_do_not_make_the_spare_twice() {
     drop(log);
     let log = Journal::open(folder(), options()).unwrap();
     assert_eq!((everything(&log, "after").len(), log.cut()), (400, None));
+}
+
+#[test]
+fn a_store_that_was_made_while_one_waited_for_the_folder_is_that_store() {
+    let held = Held { disk: SimDisk::new(), gate: Arc::default() };
+    let (reached, leave) = held.gate.hold("lock");
+    thread::scope(|scope| {
+        let opening = scope.spawn(|| Journal::open(held.clone(), options()));
+        // It has seen an empty folder. Now another process makes the store and ends.
+        reached.recv().unwrap();
+        let log = open(&held.disk).unwrap();
+        log.append(&[record(0, 0)]).unwrap().unwrap();
+        log.commit().unwrap();
+        drop(log);
+        leave.send(()).unwrap();
+        let log = opening.join().unwrap().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(everything(&log, "made by another").len(), 1);
+    });
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod script;
 
 use rejoin_store::journal::{Journal, Report, inspect};
 use rejoin_store::simulated::{Outcome, SimDisk};
-use rejoin_store::{Log, Lsn, NewRecord, OpenError, Record, Shard, Version};
+use rejoin_store::{Failure, Log, Lsn, NewRecord, OpenError, Record, Shard, Version};
 use script::{open, payload, stream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ type Files = BTreeMap<String, Arc<Vec<u8>>>;
 fn files_of(disk: &SimDisk) -> Files {
     disk.files().into_iter().map(|(name, content)| (name, Arc::new(content))).collect()
 }
+
+const STREAMS: usize = 7;
 
 /// A store as it lies on the disk, and what is in it.
 struct Original {
@@ -52,6 +54,12 @@ fn filled(disk: &SimDisk, bytes: usize) -> (Journal, u64) {
     let log = open(disk).expect("a new store");
     let mut versions = [0; 5];
     let (mut written, mut n) = (0, 0);
+    // Streams that end in the first segment: only its footer says how they stand.
+    for to in 5..STREAMS {
+        let payload = payload(20, to);
+        let batch = [NewRecord { stream: stream(to), expected: Version::NONE, time: 0, format: 0, payload }];
+        log.append(&batch).expect("room").expect("no conflict");
+    }
     while written < bytes {
         let records = (0..=n % 3).map(|part| {
             let to = (n + part * 2) % 5;
@@ -144,7 +152,15 @@ impl Original {
             }
             Err(_) => false,
         };
-        for n in 0..if all_streams { 5 } else { 0 } {
+        for n in 0..if all_streams { STREAMS } else { 0 } {
+            let count = self.records.iter().filter(|record| record.stream == stream(n)).count() as u64;
+            assert_eq!(log.head(stream(n)).map(|head| head.version), Some(Version(count)), "{}: head {n}", context());
+            assert_eq!(
+                log.row(stream(n)).unwrap().as_deref(),
+                Some(&count.to_be_bytes()[..]),
+                "{}: row {n}",
+                context()
+            );
             match log.read(stream(n), Version(1), usize::MAX) {
                 Ok(found) => {
                     let expected = self.records.iter().filter(|record| record.stream == stream(n));
@@ -267,6 +283,27 @@ fn inv_s7_a_manifest_from_an_old_copy_shows() {
         let old = original.with(|files| drop(files.insert("MANIFEST".to_owned(), manifest)));
         assert_eq!(original.judge(&old, true, &|| format!("manifest {age}")), Found::Refused, "manifest {age}");
     }
+}
+
+#[test]
+fn inv_s7_an_old_manifest_is_not_taken_for_a_torn_commit() {
+    let disk = SimDisk::new();
+    drop(open(&disk).expect("a new store"));
+    let manifest = files_of(&disk)["MANIFEST"].clone();
+    let log = open(&disk).expect("a store in order");
+    let batch = [NewRecord { stream: stream(0), expected: Version(0), time: 0, format: 0, payload: payload(9, 0) }];
+    log.append(&batch).expect("room").expect("no conflict");
+    log.commit().expect("a commit");
+    // One commit, no seal: nothing vouches for it but the opening in which it was written.
+    let mut files = files_of(&disk.crash(Outcome::Lost, 0));
+    files.insert("MANIFEST".to_owned(), manifest);
+    let disk = SimDisk::with_files(files);
+    match open(&disk) {
+        Err(OpenError::Failure(Failure::Damaged(damage))) => assert_eq!(damage.file, "MANIFEST"),
+        Err(error) => panic!("not an answer to damage: {error}"),
+        Ok(log) => panic!("it opens, with {:?}", log.cut()),
+    }
+    assert_eq!(disk.operations(), 0);
 }
 
 #[test]

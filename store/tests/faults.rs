@@ -247,6 +247,9 @@ fn inv_s10_a_disk_that_fills_at_any_byte_poisons_nothing() {
                         let after = open(&cut).unwrap_or_else(|error| panic!("{context}: {error}"));
                         script.check(&after, progress, &context);
                         assert_eq!(script.check(&log, progress, &context), progress.appended, "{context}");
+                        // What is too large for the spare that is there is refused alone.
+                        let large = batch.iter().any(|record| record.payload.len() > 4_000);
+                        assert!(large || log.space() == Space::Reserve, "{context}: room for more");
                         disk.plan(Fault::None);
                         assert_eq!(log.space(), Space::Ample, "{context}: lifted");
                         log.append(batch).unwrap_or_else(|error| panic!("{context}: {error}")).expect("no conflict");
@@ -268,6 +271,31 @@ fn inv_s10_a_disk_that_fills_at_any_byte_poisons_nothing() {
     }
     println!("{refusals} refusals of a full disk");
     assert!(refusals > 200);
+}
+
+#[test]
+fn inv_s10_a_footer_that_the_full_disk_has_no_room_for_poisons_nothing() {
+    // Last records that leave less room in the segment than its footer takes.
+    for length in (2_100..2_200).step_by(8) {
+        let context = format!("a last record of {length} bytes");
+        let disk = SimDisk::new();
+        let log = open(&disk).unwrap();
+        for (version, length) in [700, 700, length].into_iter().enumerate() {
+            log.append(&[record(version as u64, length)]).unwrap().unwrap();
+            log.commit().unwrap();
+        }
+        disk.plan(Fault::RoomFor(0));
+        for _ in 0..2 {
+            let refused = log.append(&[record(3, 300)]).unwrap_err();
+            assert!(matches!(refused, Failure::Full { .. }), "{context}: {refused}");
+            assert_eq!((log.space(), log.commit().unwrap().0), (Space::Reserve, 3), "{context}");
+        }
+        disk.plan(Fault::None);
+        assert_eq!(log.space(), Space::Ample, "{context}");
+        log.append(&[record(3, 300)]).unwrap().unwrap();
+        log.commit().unwrap();
+        goes_on(&disk, log, &context);
+    }
 }
 
 #[test]

@@ -108,6 +108,51 @@ fn a_newer_format_is_refused_and_untouched() {
     assert_eq!((disk.operations(), disk.files()), (0, files));
 }
 
+/// The files of a store of format version 1 that was closed: two segments, a batch of two, a seal, a footer.
+fn store_of_version_1() -> SimDisk {
+    let disk = SimDisk::new();
+    let options = Options { first_segment: 1_024, largest_segment: 1_024, shards: 2, ..options() };
+    let log = Journal::open(disk.clone(), options.clone()).unwrap();
+    log.append(&[record(0, 0, b"first"), record(0, 1, b"")]).unwrap().unwrap();
+    log.commit().unwrap();
+    drop(log);
+    let log = Journal::open(disk.clone(), options).unwrap();
+    for version in 0..5 {
+        put(&log, NewRecord { time: -1, format: 7, ..record(1, version, &payload(100, version as usize)) });
+    }
+    drop(log);
+    disk
+}
+
+#[test]
+fn format_version_1_is_written_and_read_as_ever() {
+    // Never change these files. A new format gets a new folder beside this one, and both are read for ever.
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
+    let written: Vec<_> = store_of_version_1().files().into_iter().filter(|(name, _)| name != "spare").collect();
+    if std::env::var_os("REJOIN_WRITE_GOLDEN").is_some() {
+        std::fs::create_dir_all(&golden).unwrap();
+        written.iter().for_each(|(name, content)| std::fs::write(golden.join(name), content).unwrap());
+    }
+    let kept = written.iter().map(|(name, _)| (name.clone(), std::fs::read(golden.join(name)).unwrap()));
+    let kept: Vec<(String, Vec<u8>)> = kept.collect();
+    assert_eq!(
+        kept.iter().map(|(name, _)| &name[..]).collect::<Vec<_>>(),
+        ["000000000001.seg", "000000000002.seg", "MANIFEST"]
+    );
+    for ((name, kept), (_, written)) in kept.iter().zip(&written) {
+        let differs = kept.iter().zip(written).position(|(kept, written)| kept != written);
+        assert_eq!((differs, kept.len()), (None, written.len()), "{name} is written in another way, at this byte");
+    }
+    let disk = SimDisk::with_files(kept);
+    let report = inspect(&disk, |_| {}).unwrap();
+    assert_eq!((report.segments, report.records, report.streams, report.torn), (2, 7, 2, None));
+    let log = open(&disk).unwrap();
+    assert_eq!((log.shards(), log.cut()), (2, None));
+    assert_eq!(log.read(stream(0), Version(1), 9).unwrap()[0].payload, b"first");
+    let last = log.read(stream(1), Version(5), 9).unwrap().remove(0);
+    assert_eq!((last.lsn, last.time, last.format, last.payload), (Lsn(7), -1, 7, payload(100, 4)));
+}
+
 #[test]
 fn settings_that_make_no_store_are_refused() {
     for wrong in [

@@ -320,7 +320,10 @@ impl Log for Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        // Best effort: without the seal the next opening only knows a little less.
-        let _ = self.seal();
+        // Best effort: without the seal the next opening only knows a little less. A thread that panics has no business
+        // committing, and a second panic, in the fold, would end the process.
+        if !std::thread::panicking() {
+            let _ = self.seal();
+        }
     }
 }
