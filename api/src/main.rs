@@ -1,3 +1,15 @@
 //! The command line of Rejoin.
+//!
+//! `verify`, `runs` and `events` read the log of a stopped process and nothing else: no index, no engine, no lock file
+//! that is not there already. Data goes to stdout, everything else to stderr.
 
-fn main() {}
+mod cli;
+mod error;
+mod history;
+mod log;
+mod output;
+mod wire;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -70,3 +70,8 @@ pub use workflow::Workflow;
 
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -157,7 +157,7 @@ impl Fold for Projection {
     }
 
     fn fold(&self, previous: Option<&[u8]>, record: &Record) -> Row {
-        let before = previous.and_then(|row| RunRow::decode(row));
+        let before = previous.and_then(RunRow::decode);
         let Ok(transition) = codec::decode(record.format, &record.payload) else {
             // The row stays as it was; reading the run itself says what is wrong.
             return previous.map(Row::from).unwrap_or_else(|| Row::from([]));

@@ -238,33 +238,6 @@ fn a_spare_that_is_being_made_is_not_made_by_another_thread() {
 }
 
 #[test]
-fn threads_that_ask_for_room_do_not_make_the_spare_twice() {
-    // On a real folder two makers would fill the same file, one of them after it became a segment.
-    let folder = tempfile::tempdir().unwrap();
-    let folder = || Folder::create(folder.path()).unwrap();
-    let log = Journal::open(folder(), options()).unwrap();
-    let asking = std::sync::atomic::AtomicBool::new(true);
-    thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                while asking.load(std::sync::atomic::Ordering::SeqCst) {
-                    log.space();
-                }
-            });
-        }
-        for version in 0..400 {
-            log.append(&[NewRecord { payload: payload(1_500, 3), ..record(0, version) }]).unwrap().unwrap();
-            log.commit().unwrap();
-        }
-        asking.store(false, std::sync::atomic::Ordering::SeqCst);
-    });
-    assert_eq!(everything(&log, "before").len(), 400);
-    drop(log);
-    let log = Journal::open(folder(), options()).unwrap();
-    assert_eq!((everything(&log, "after").len(), log.cut()), (400, None));
-}
-
-#[test]
 fn a_store_that_was_made_while_one_waited_for_the_folder_is_that_store() {
     let held = Held { disk: SimDisk::new(), gate: Arc::default() };
     let (reached, leave) = held.gate.hold("lock");

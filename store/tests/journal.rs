@@ -267,6 +267,22 @@ fn inv_s10_a_commit_that_panics_poisons_the_store() {
     put(&log, record(0, 2, b"on"));
 }
 
+#[test]
+fn a_panic_with_uncommitted_records_does_not_commit_them() {
+    let disk = SimDisk::new();
+    let options = Options { fold: Arc::new(Brittle(AtomicBool::new(true))), ..options() };
+    let fails = AssertUnwindSafe(|| {
+        let log = Journal::open(disk.clone(), options.clone()).unwrap();
+        put(&log, record(0, 0, b"good"));
+        // Folding this one panics as well, and a panic while panicking would end the process.
+        log.append(&[record(0, 1, b"bad")]).unwrap().unwrap();
+        panic!("elsewhere");
+    });
+    assert!(catch_unwind(fails).is_err());
+    let log = Journal::open(disk, options).unwrap();
+    assert_eq!(log.read(stream(0), Version(1), 9).unwrap().len(), 1);
+}
+
 /// An index that fails when it is told to.
 #[derive(Default)]
 struct Failing {

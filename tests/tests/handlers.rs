@@ -4,8 +4,8 @@ use rejoin::history::Entry;
 use rejoin::testkit::{self, Simulation, World};
 use rejoin::time::{hours, millis, seconds};
 use rejoin::{
-    Builder, Context, Either, Engine, Event, Failure, FailureKind, Filter, Limits, OnTimeout, RunError, RunHandle, RunId,
-    RunStatus, Settings, TriggerError, Unordered, Workflow, join, select,
+    Builder, Context, Either, Engine, Event, Failure, FailureKind, Filter, Limits, OnTimeout, RunError, RunHandle,
+    RunId, RunStatus, Settings, TriggerError, Unordered, Workflow, join, select,
 };
 use rejoin_store::simulated::Outcome;
 use rejoin_tests::checks;
@@ -218,15 +218,15 @@ fn a_wrong_input_starts_nothing() {
 fn spec_a13_limits_are_clear_errors() {
     let limits = Limits { payload_bytes: 100, history: 20, ..Limits::default() };
     const TEXT: Workflow<String, String> = Workflow::named("text");
-    let app = builder()
-        .limits(limits)
-        .workflow(&TEXT, |_, text: String| async move { Ok(text) })
-        .workflow(&MAIN, |ctx: Context, n: u32| async move {
+    let app = builder().limits(limits).workflow(&TEXT, |_, text: String| async move { Ok(text) }).workflow(
+        &MAIN,
+        |ctx: Context, n: u32| async move {
             for _ in 0..100 {
                 ctx.step("again", move || double(n)).await?;
             }
             Ok(String::new())
-        });
+        },
+    );
     let mut simulation = start(&World::new(1), app);
     let engine = simulation.engine();
     let large = "x".repeat(200);
@@ -524,12 +524,13 @@ fn inv_e9_a_timer_is_never_early_when_the_clock_goes_back() {
 #[test]
 fn spec_b13_only_a_cancel_of_the_whole_tree_ends_children_that_nobody_waits_for() {
     let app = || {
-        builder()
-            .workflow(&OTHER, |ctx: Context, _: u32| async move { ctx.signal::<String>("never").await })
-            .workflow(&MAIN, |ctx: Context, n: u32| async move {
+        builder().workflow(&OTHER, |ctx: Context, _: u32| async move { ctx.signal::<String>("never").await }).workflow(
+            &MAIN,
+            |ctx: Context, n: u32| async move {
                 ctx.spawn(&OTHER, n).await?;
                 Ok("spawned".to_owned())
-            })
+            },
+        )
     };
     let mut simulation = start(&World::new(1), app());
     let run = trigger(&mut simulation);

@@ -43,7 +43,8 @@ const LEVELS: [Workflow<Vec<Do>, String>; 3] =
 
 fn app() -> Builder {
     LEVELS.iter().enumerate().fold(Engine::open("simulated"), |builder, (level, workflow)| {
-        builder.workflow(workflow, move |ctx: Context, program: Vec<Do>| async move { execute(ctx, level, program).await })
+        builder
+            .workflow(workflow, move |ctx: Context, program: Vec<Do>| async move { execute(ctx, level, program).await })
     })
 }
 
@@ -226,13 +227,19 @@ fn golden_programs() -> BTreeMap<&'static str, Vec<Do>> {
     let step = |name, failures| Do::Step { name, failures };
     BTreeMap::from([
         ("1-steps-and-retries", vec![step(1, 0), step(2, 2), step(3, 9), Do::Draw]),
-        ("1-child-and-grandchild", vec![Do::Call { program: vec![step(1, 0), Do::Call { program: vec![step(2, 0)] }] }]),
+        (
+            "1-child-and-grandchild",
+            vec![Do::Call { program: vec![step(1, 0), Do::Call { program: vec![step(2, 0)] }] }],
+        ),
         ("1-child-that-fails", vec![Do::Call { program: vec![Do::Fail] }]),
         ("1-child-too-late", vec![Do::Call { program: vec![Do::Sleep { seconds: 90 }] }]),
         ("1-spawned", vec![Do::Spawn { program: vec![step(1, 0)] }, Do::Sleep { seconds: 5 }]),
         ("1-signals", vec![step(1, 0), Do::Signal { name: 0, seconds: 9 }, Do::Signal { name: 9, seconds: 9 }]),
         ("1-anew", vec![step(1, 0), Do::Anew, Do::Signal { name: 1, seconds: 1 }, Do::Anew, Do::Draw]),
-        ("1-within", vec![Do::Within { millis: 50, program: vec![Do::Call { program: vec![Do::Sleep { seconds: 9 }] }] }]),
+        (
+            "1-within",
+            vec![Do::Within { millis: 50, program: vec![Do::Call { program: vec![Do::Sleep { seconds: 9 }] }] }],
+        ),
         (
             "1-together",
             vec![Do::Together { branches: vec![vec![step(1, 1)], vec![Do::Sleep { seconds: 1 }], vec![Do::Draw]] }],

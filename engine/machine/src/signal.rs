@@ -26,10 +26,11 @@ pub struct Buffered {
 
 impl Run {
     pub(crate) fn receive_signal(&self, id: SignalId, name: String, payload: Payload, limits: &Limits) -> Decision {
-        self.check_alive()?;
+        // Asked first: whoever sends it again because the answer was lost is told that it came, also after the end.
         if self.signals_seen.contains(&id) {
             return Err(Rejection::DuplicateSignal);
         }
+        self.check_alive()?;
         Rejection::check_size("a signal's name", name.len(), limits.name_bytes)?;
         Rejection::check_size("a signal", payload.len(), limits.payload_bytes)?;
         // A cancelled run takes signals too, but hands nothing on until its cancellation is delivered.

@@ -58,6 +58,7 @@ fn inv_e2_nothing_happens_after_the_end() {
         let mut run = running();
         run.given(1, [step(0).within(5).scheduled(), call(1).triggered(1), timer_set(2, 3), received(1, "review")]);
         run.given(1, [wedged(), Event::Unwedged]).given(2, events).is(state).owes([]).due(0, None);
+        assert_eq!(run.run().operations().count(), 0);
         let commands = [
             Command::Start,
             ends_step(),

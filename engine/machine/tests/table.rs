@@ -28,9 +28,13 @@ fn inv_e2_the_table_of_states_and_events_is_the_golden_one() {
         std::fs::write(path, &table).expect("the golden file can be written");
     }
     let golden = std::fs::read_to_string(path).unwrap_or_default();
-    let changed: Vec<_> = table.lines().filter(|line| !golden.lines().any(|known| known == *line)).collect();
+    let only = |these: &str, others: &str, mark: char| {
+        let lines = these.lines().filter(|line| !others.lines().any(|other| other == *line));
+        lines.map(|line| format!("{mark} {line}\n")).collect::<String>()
+    };
+    let changed = only(&golden, &table, '-') + &only(&table, &golden, '+');
     let advice = "if the change is meant: UPDATE_GOLDEN=1 cargo test -p rejoin-machine --test table";
-    assert!(table == golden, "{path} differs; new lines:\n{}\n{advice}", changed.join("\n"));
+    assert!(table == golden, "{path} differs:\n{changed}{advice}");
 }
 
 #[test]

@@ -93,16 +93,22 @@ pub(super) fn a_cursor_of_before_goes_on(backend: &mut dyn Backend) {
 }
 
 pub(super) fn rows_and_keys_are_as_before(backend: &mut dyn Backend) {
-    let log = filled(backend);
+    let log = backend.open(Setup::default());
+    // Streams of the first segment, of the last, and of both.
+    put(&*log, &[record(stream(1), 0, "early"), record(stream(2), 0, "both")]);
+    for version in 0..40 {
+        put(&*log, &[record(stream(3), version, vec![version as u8; 300])]);
+    }
+    put(&*log, &[record(stream(2), 1, "late")]);
     let rows = |log: &dyn Log| (0..5).map(|n| log.row(stream(n)).unwrap()).collect::<Vec<_>>();
-    let keys = |log: &dyn Log| {
-        [BY_PAYLOAD, BY_COUNT].map(|table| log.scan(table, (Unbounded, Unbounded), 100).unwrap())
-    };
+    let keys =
+        |log: &dyn Log| [BY_PAYLOAD, BY_COUNT].map(|table| log.scan(table, (Unbounded, Unbounded), 100).unwrap());
     let before = (rows(&*log), keys(&*log));
     let Some(log) = reopen(backend, log) else { return };
     assert_eq!((rows(&*log), keys(&*log)), before);
-    put(&*log, &[record(stream(1), 20, "on")]);
-    assert_eq!(&*log.row(stream(1)).unwrap().unwrap(), b"\0\0\0\x15on", "the fold goes on where it was");
+    put(&*log, &[record(stream(1), 1, "on"), record(stream(2), 2, "on")]);
+    assert_eq!(&*log.row(stream(1)).unwrap().unwrap(), b"\0\0\0\x02on", "the fold goes on where it was");
+    assert_eq!(&*log.row(stream(2)).unwrap().unwrap(), b"\0\0\0\x03on");
 }
 
 pub(super) fn a_key_that_a_stream_left_is_not_back(backend: &mut dyn Backend) {

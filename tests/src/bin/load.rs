@@ -36,9 +36,10 @@ async fn steps(ctx: Context, seed: u32) -> Result<u32, Failure> {
     for number in 0..STEPS {
         let item = ctx
             .step("item", move || async move {
-                let text = "a recorded result of the size that a small record has in practice, and a little more, so that \
+                let text =
+                    "a recorded result of the size that a small record has in practice, and a little more, so that \
                             it comes to the two hundred bytes"
-                    .to_owned();
+                        .to_owned();
                 Ok::<_, Failure>(Item { number, title: format!("item {number} of {seed}"), text })
             })
             .await?;
@@ -47,20 +48,26 @@ async fn steps(ctx: Context, seed: u32) -> Result<u32, Failure> {
     Ok(sum)
 }
 
-/// Counts the syncs of segment files.
+/// Counts what is written to segment files, and how often they are synced.
 struct Counting {
     disk: Folder,
-    syncs: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    syncs: AtomicU64,
+    bytes: AtomicU64,
 }
 
 struct CountingFile {
     file: Box<dyn DiskFile>,
-    syncs: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 }
 
 impl Counting {
     fn wrap(&self, name: &str, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        if name.ends_with(".seg") { Box::new(CountingFile { file, syncs: self.syncs.clone() }) } else { file }
+        if name.ends_with(".seg") { Box::new(CountingFile { file, counts: self.counts.clone() }) } else { file }
     }
 }
 
@@ -102,14 +109,15 @@ impl DiskFile for CountingFile {
         self.file.read_at(buffer, offset)
     }
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
+        self.counts.bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         self.file.write_at(buffer, offset)
     }
     fn sync_data(&self) -> io::Result<()> {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
         self.file.sync_data()
     }
     fn sync_all(&self) -> io::Result<()> {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
         self.file.sync_all()
     }
     fn len(&self) -> io::Result<u64> {
@@ -163,38 +171,31 @@ fn cpu() -> Duration {
 
 /// Runs `runs` workflows, `in_flight` at a time.
 async fn load(folder: &Path, runs: usize, in_flight: usize) -> rejoin::Result<Figures> {
-    let syncs = Arc::new(AtomicU64::new(0));
-    let counter = syncs.clone();
+    let counts = Arc::new(Counts::default());
+    let counter = counts.clone();
     let engine = Engine::open(folder)
         .workflow(&W1, steps)
-        .wrap_disk(move |disk| Counting { disk, syncs: counter })
+        .wrap_disk(move |disk| Counting { disk, counts: counter })
         .start()
         .await?;
     // Warm, and past the first segments.
     drive(&engine, runs / 10 + in_flight, in_flight).await?;
-    let (syncs_before, cpu_before, bytes_before, began) =
-        (syncs.load(Ordering::Relaxed), cpu(), written(&engine), Instant::now());
+    let (syncs, bytes) = (counts.syncs.load(Ordering::Relaxed), counts.bytes.load(Ordering::Relaxed));
+    let (cpu_before, began) = (cpu(), Instant::now());
     let mut latencies = drive(&engine, runs, in_flight).await?;
     let wall = began.elapsed();
+    latencies.sort_unstable();
     let figures = Figures {
         in_flight,
         runs: latencies.len(),
         wall,
         cpu: cpu() - cpu_before,
-        syncs: syncs.load(Ordering::Relaxed) - syncs_before,
-        bytes: written(&engine) - bytes_before,
-        latencies: {
-            latencies.sort_unstable();
-            latencies
-        },
+        syncs: counts.syncs.load(Ordering::Relaxed) - syncs,
+        bytes: counts.bytes.load(Ordering::Relaxed) - bytes,
+        latencies,
     };
     engine.shutdown().await;
     Ok(figures)
-}
-
-/// How many bytes the log has, as the sum of its records.
-fn written(_: &Engine) -> u64 {
-    0
 }
 
 async fn drive(engine: &Engine, runs: usize, in_flight: usize) -> rejoin::Result<Vec<Duration>> {

@@ -89,7 +89,7 @@ impl World {
                 let until = |status: &Status| matches!(status, Status::Cancelling(Cancel { until: Some(at), .. }) if *at == self.now);
                 assert!(until(self.run.status()), "the end of the grace comes: {:?}", self.run);
                 let (by, reason) = (String::new(), String::new());
-                self.ask(Command::Cancel { cause: Cause::Request, by, reason, grace: Some(Span(0)) });
+                assert!(self.ask(Command::Cancel { cause: Cause::Request, by, reason, grace: Some(Span(0)) }));
             }
         }
         assert!(!self.ask(Command::Wake { jitter: 0 }));

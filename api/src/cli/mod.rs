@@ -1,0 +1,53 @@
+//! The commands. One file each; what they print is made in [`crate::output`] and [`crate::wire`].
+
+mod events;
+mod runs;
+mod verify;
+
+use crate::output::Console;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const STATUS: &str = "\
+Data goes to stdout, everything else to stderr.
+Exit status: 0 all is well; 1 something is wrong, and named on stderr; 2 the command was not understood.";
+
+/// Durable workflows: reads the log of a stopped engine.
+#[derive(Parser)]
+#[command(name = "rejoin", version, after_help = STATUS)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Verify(verify::Verify),
+    Runs(runs::Runs),
+    Events(events::Events),
+}
+
+/// What is read, and how it is shown: the same for all commands.
+#[derive(Args)]
+struct Source {
+    /// The data folder; no engine may have it open. Nothing in it is changed.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Prints JSON, for programs; --help lists the fields.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let mut console = Console::default();
+    let done = match Cli::parse().command {
+        Command::Verify(verify) => verify.execute(&mut console),
+        Command::Runs(runs) => runs.execute(&mut console),
+        Command::Events(events) => events.execute(&mut console),
+    };
+    if let Err(trouble) = done {
+        console.complain(&trouble);
+    }
+    console.finish()
+}

@@ -1,0 +1,129 @@
+//! Histories held against the machine: what is in the log must also be something that could have happened.
+
+use rejoin::codec::CodecError;
+use rejoin::history::Entry;
+use rejoin::{Event, RunId};
+use rejoin_machine::{IllegalEvent, Run, Status};
+use rejoin_store::Record;
+use std::collections::HashMap;
+use thiserror::Error;
+
+/// A record that is as it was written, and yet cannot be read or cannot have happened.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("run {run}, {}: {reason}; {advice}", place(*.version, *.index))]
+pub(crate) struct Fault {
+    pub(crate) run: RunId,
+    pub(crate) version: u64,
+    /// The event within the record; `None` if it is about the whole record.
+    pub(crate) index: Option<usize>,
+    pub(crate) reason: String,
+    /// What to do about it.
+    pub(crate) advice: &'static str,
+}
+
+/// What to do about a record that is whole and makes no sense.
+const ASK: &str = "the record is as it was written: keep a copy of the folder and ask those who maintain rejoin";
+
+impl Fault {
+    /// A record, or an event of it, that the run's history makes impossible.
+    pub(crate) fn impossible(run: RunId, version: u64, index: Option<usize>, reason: String) -> Fault {
+        Fault { run, version, index, reason, advice: ASK }
+    }
+}
+
+fn place(version: u64, index: Option<usize>) -> String {
+    match index {
+        Some(index) => format!("event {version}.{index}"),
+        None => format!("record {version}"),
+    }
+}
+
+/// The record as what it says happened.
+pub(crate) fn decode(record: &Record) -> Result<Entry, Fault> {
+    Entry::decode(record).map_err(|error| {
+        let advice = match error {
+            CodecError::UnknownFormat(_) => "read the folder with that one",
+            CodecError::Malformed(_) => ASK,
+        };
+        let (run, version) = (RunId(record.stream.0), record.version.0);
+        Fault { run, version, index: None, reason: error.to_string(), advice }
+    })
+}
+
+/// Every run, as the records so far have made it.
+#[derive(Default)]
+pub(crate) struct Histories {
+    runs: HashMap<RunId, Stand>,
+    /// The first fault of each run that has one, in log order.
+    pub(crate) faults: Vec<Fault>,
+}
+
+enum Stand {
+    Alive(Box<Run>),
+    /// Nothing can happen to it any more, so the name of its end is all that is kept in memory.
+    Ended(&'static str),
+    /// It has a fault; what follows cannot be judged.
+    Faulty,
+}
+
+impl Histories {
+    /// How many runs there are.
+    pub(crate) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Applies a record to its run.
+    pub(crate) fn take(&mut self, record: &Record) {
+        let id = RunId(record.stream.0);
+        let before = self.runs.remove(&id);
+        let after = match (before, decode(record)) {
+            (Some(Stand::Faulty), _) => Ok(Stand::Faulty),
+            (before, Ok(entry)) => {
+                follow(before, id, &entry).map_err(|(index, why)| Fault::impossible(id, entry.version, index, why))
+            }
+            (_, Err(fault)) => Err(fault),
+        };
+        let after = after.unwrap_or_else(|fault| {
+            self.faults.push(fault);
+            Stand::Faulty
+        });
+        self.runs.insert(id, after);
+    }
+}
+
+/// A run after one more record; or the event that does not fit, and why.
+fn follow(mut stand: Option<Stand>, id: RunId, entry: &Entry) -> Result<Stand, (Option<usize>, String)> {
+    if let Some(Stand::Alive(run)) = &stand
+        && entry.time < run.time()
+    {
+        return Err((None, "it is dated before the record ahead of it".to_owned()));
+    }
+    for (index, event) in entry.transition.events.iter().enumerate() {
+        let illegal = |error: IllegalEvent| (Some(index), error.to_string());
+        stand = Some(match stand {
+            None => begin(id, event, entry).map_err(illegal)?,
+            Some(Stand::Alive(mut run)) => {
+                run.apply(event, entry.time).map_err(illegal)?;
+                rest(run)
+            }
+            Some(Stand::Ended(state)) => return Err(illegal(IllegalEvent { event: event.name(), state })),
+            Some(Stand::Faulty) => Stand::Faulty,
+        });
+    }
+    stand.ok_or_else(|| (None, "it should trigger the run, and has no event".to_owned()))
+}
+
+fn begin(id: RunId, event: &Event, entry: &Entry) -> Result<Stand, IllegalEvent> {
+    // The machine can begin at a later incarnation; a whole history cannot.
+    if !matches!(event, Event::Triggered(_)) {
+        return Err(IllegalEvent { event: event.name(), state: "not triggered" });
+    }
+    Run::begin(id, event, entry.time).map(|run| rest(Box::new(run)))
+}
+
+fn rest(run: Box<Run>) -> Stand {
+    match run.status() {
+        Status::Closed(_) => Stand::Ended(run.state_name()),
+        Status::Created | Status::Running | Status::Cancelling(_) => Stand::Alive(run),
+    }
+}

@@ -1,0 +1,10 @@
+//! How things are shown: where they go, tables, trees, times and texts.
+
+mod console;
+mod table;
+mod text;
+pub(crate) mod tree;
+
+pub(crate) use console::Console;
+pub(crate) use table::{Column, Fit, Table};
+pub(crate) use text::{printable, shorten, time};

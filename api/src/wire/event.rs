@@ -1,0 +1,217 @@
+//! An event of a run.
+
+use super::details::Details;
+use super::operations::Operations;
+use super::run::LabelView;
+use crate::output::time;
+use rejoin::history::Entry;
+use rejoin::{Event, Payload, RunId, Timestamp};
+use rejoin_machine::call::{Mode, OnTimeout};
+use rejoin_machine::cancel::Cause;
+use rejoin_machine::retry::Policy;
+use rejoin_machine::{Boundary, CallKey, Failure, OpNo, Origin, Span, Trigger};
+use serde::{Serialize, Serializer};
+
+/// An event of a run, or the mark of a record that the run went on or came to rest.
+#[derive(Serialize)]
+pub(crate) struct EventView {
+    #[serde(serialize_with = "as_text")]
+    run: RunId,
+    version: u64,
+    index: Option<usize>,
+    #[serde(rename = "time", serialize_with = "as_time")]
+    pub(crate) at: Timestamp,
+    pub(crate) name: &'static str,
+    pub(crate) details: Details,
+}
+
+fn as_text<S: Serializer>(run: &RunId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(run)
+}
+
+fn as_time<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time(*at))
+}
+
+impl EventView {
+    /// Everything that a record says.
+    pub(crate) fn of(run: RunId, entry: &Entry, operations: &mut Operations) -> Vec<EventView> {
+        let Entry { version, time: at, transition } = entry;
+        let view = |index, name, details| EventView { run, version: *version, index, at: *at, name, details };
+        let mut views = Vec::new();
+        if transition.resumed {
+            views.push(view(None, "Resumed", Details::default()));
+        }
+        for (index, event) in transition.events.iter().enumerate() {
+            views.push(view(Some(index), event.name(), details(event, operations)));
+        }
+        if transition.suspended {
+            let details = Details::default().given(transition.due, |it, due| it.time("due_at", due));
+            views.push(view(None, "Suspended", details));
+        }
+        views
+    }
+
+    /// Its place in the run: version.index.
+    pub(crate) fn place(&self) -> String {
+        match self.index {
+            Some(index) => format!("{}.{index}", self.version),
+            None => self.version.to_string(),
+        }
+    }
+}
+
+fn details(event: &Event, operations: &mut Operations) -> Details {
+    let none = Details::default();
+    match event {
+        Event::Triggered(trigger) => triggered(trigger),
+        Event::Started | Event::Unwedged => none,
+        Event::Completed { output } => none.payload("output", output),
+        Event::Failed { failure } | Event::TimedOut { failure } | Event::Cancelled { failure } => none.failure(failure),
+        Event::ContinuedAsNew(boundary) => continued(boundary, operations),
+        Event::StepScheduled { op, name, policy, timeout } => scheduled(*op, name, policy, *timeout, operations),
+        Event::StepCompleted { op, output } | Event::ChildCompleted { op, output } => {
+            operations.details(*op).payload("output", output)
+        }
+        Event::StepAttemptFailed { op, failure, retry_at } => {
+            let details = operations.details(*op).failure(failure).time("retry_at", *retry_at);
+            operations.again(*op);
+            details
+        }
+        Event::StepFailed { op, failure }
+        | Event::ChildFailed { op, failure }
+        | Event::ChildCancelled { op, failure } => operations.details(*op).failure(failure),
+        Event::ChildTimedOut { op, failure, ended } => operations.details(*op).flag("ended", *ended).failure(failure),
+        Event::ChildTriggered { .. } => called(event, operations),
+        Event::ChildRefused { op, name, failure } => none.op(*op).text("workflow", name).failure(failure),
+        Event::ResultIgnored { child } => none.run("child", *child),
+        Event::CarriedChildEnded { child, result } => ended(*child, result),
+        Event::TimerSet { op, at } => {
+            operations.timer(*op);
+            none.op(*op).time("at", *at)
+        }
+        Event::SignalAwaited { op, name, deadline } => {
+            operations.signal(*op, name);
+            operations.details(*op).given(*deadline, |it, deadline| it.time("deadline", deadline))
+        }
+        Event::SignalReceived { id, name, payload } => {
+            none.text("signal", name).aside(|it| it.hex("id", &id.0)).payload("payload", payload)
+        }
+        Event::SignalDelivered { op, id } => operations.details(*op).aside(|it| it.hex("id", &id.0)),
+        Event::TimerFired { op } | Event::SignalTimedOut { op } | Event::OperationDropped { op } => {
+            operations.details(*op)
+        }
+        Event::PatchMarked { id } => none.text("patch", id),
+        Event::CancelRequested { cause, by, reason, grace } => {
+            none.text("cause", cause_name(*cause)).text("by", by).text("reason", reason).span("grace_ms", *grace)
+        }
+        Event::CancelDelivered { until } => none.time("until", *until),
+        Event::Wedged { reason } => none.text("reason", reason),
+    }
+}
+
+fn triggered(trigger: &Trigger) -> Details {
+    let Trigger { project, target, input, origin, key, parent, depth, path, deadline, labels, seed: _ } = trigger;
+    Details::default()
+        .text("workflow", &target.name)
+        .number("version", target.version)
+        .shown_if(project != "default", |it| it.text("project", project))
+        .text("origin", origin_name(*origin))
+        .given(key.as_ref(), |it, key| it.text("key", key))
+        .given(*parent, |it, parent| {
+            it.run("parent", parent.run)
+                .number("parent_op", parent.op.0)
+                .aside(|it| it.number("parent_incarnation", parent.incarnation))
+                .shown_if(!parent.awaited, |it| it.flag("awaited", parent.awaited))
+        })
+        .shown_if(*depth > 0, |it| it.number("depth", *depth))
+        .aside(|it| it.json("path", path))
+        .given(*deadline, |it, deadline| it.time("deadline", deadline))
+        .shown_if(!labels.is_empty(), |it| it.json("labels", &LabelView::all(labels)))
+        .payload("input", input)
+}
+
+fn continued(boundary: &Boundary, operations: &mut Operations) -> Details {
+    operations.forget();
+    Details::default()
+        .number("incarnation", boundary.incarnation)
+        .shown_if(!boundary.children.is_empty(), |it| it.number("children", boundary.children.len() as u64))
+        .shown_if(!boundary.signals.is_empty(), |it| it.number("signals", boundary.signals.len() as u64))
+        .payload("input", &boundary.trigger.input)
+}
+
+fn scheduled(op: OpNo, name: &str, policy: &Policy, timeout: Option<Span>, operations: &mut Operations) -> Details {
+    operations.step(op, name);
+    Details::default()
+        .op(op)
+        .text("step", name)
+        .given(policy.max_attempts, |it, most| it.number("max_attempts", most))
+        .given(timeout, |it, timeout| it.span("timeout_ms", timeout))
+        .aside(|it| {
+            it.span("retry_initial_ms", policy.initial)
+                .span("retry_longest_ms", policy.longest)
+                .number("retry_growth_percent", policy.growth_percent)
+        })
+        .shown_if(!policy.final_codes.is_empty(), |it| it.json("final_codes", &policy.final_codes))
+}
+
+/// The details of [`Event::ChildTriggered`].
+fn called(event: &Event, operations: &mut Operations) -> Details {
+    let Event::ChildTriggered { op, target, child, key, input_digest, mode, deadline, on_timeout } = event else {
+        return Details::default();
+    };
+    operations.call(*op, &target.name, *child);
+    let name = match key {
+        CallKey::Named(name) => Some(name),
+        CallKey::Numbered { .. } => None,
+    };
+    let (mode, on_timeout) = (mode_name(*mode), on_timeout_name(*on_timeout));
+    Details::default()
+        .op(*op)
+        .text("workflow", &target.name)
+        .number("version", target.version)
+        .run("child", *child)
+        .given(name, |it, name| it.text("call_key", name))
+        .text("mode", mode)
+        .given(*deadline, |it, deadline| it.time("deadline", deadline).text("on_timeout", on_timeout))
+        .aside(|it| it.hex("input_digest", &input_digest.to_be_bytes()))
+}
+
+fn ended(child: RunId, result: &Result<Payload, Failure>) -> Details {
+    let details = Details::default().run("child", child);
+    match result {
+        Ok(output) => details.payload("output", output),
+        Err(failure) => details.failure(failure),
+    }
+}
+
+fn origin_name(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Api => "api",
+        Origin::Cli => "cli",
+        Origin::Workflow => "workflow",
+    }
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Wait => "wait",
+        Mode::Detach => "detach",
+    }
+}
+
+fn on_timeout_name(on_timeout: OnTimeout) -> &'static str {
+    match on_timeout {
+        OnTimeout::Cancel => "cancel",
+        OnTimeout::Detach => "detach",
+    }
+}
+
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Request => "request",
+        Cause::Deadline => "deadline",
+        Cause::Parent => "parent",
+        Cause::Tree => "tree",
+    }
+}
