@@ -127,3 +127,79 @@ fn rest(run: Box<Run>) -> Stand {
         Status::Created | Status::Running | Status::Cancelling(_) => Stand::Alive(run),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rejoin::{Payload, Timestamp, Transition};
+    use rejoin_machine::{Boundary, Origin, Target, Trigger};
+    use rejoin_store::{GENESIS, Lsn, StreamId, Version};
+
+    fn trigger() -> Trigger {
+        Trigger {
+            project: "default".into(),
+            target: Target { name: "report".into(), version: 1 },
+            input: Payload::from(Vec::new()),
+            origin: Origin::Api,
+            key: None,
+            parent: None,
+            depth: 0,
+            path: Vec::new(),
+            deadline: None,
+            labels: Vec::new(),
+            seed: 0,
+        }
+    }
+
+    fn anew() -> Event {
+        let trigger = trigger();
+        let (children, signals, signals_seen) = (Vec::new(), Vec::new(), Vec::new());
+        let triggered_at = Timestamp(1);
+        Event::ContinuedAsNew(Box::new(Boundary {
+            incarnation: 1,
+            trigger,
+            triggered_at,
+            children,
+            signals,
+            signals_seen,
+        }))
+    }
+
+    /// The first fault of a run with these records: time and events.
+    #[track_caller]
+    fn check(records: &[(i64, &[Event])], expected: Option<&str>) {
+        let mut histories = Histories::default();
+        for (version, (time, events)) in (1..).zip(records) {
+            let transition = Transition { events: events.to_vec(), ..Transition::default() };
+            histories.take(&Record {
+                lsn: Lsn(version),
+                stream: StreamId([7; 16]),
+                version: Version(version),
+                time: *time,
+                format: rejoin::codec::TRANSITION,
+                chain: GENESIS,
+                payload: rejoin::codec::encode(&transition).unwrap(),
+            });
+        }
+        let said = histories.faults.first().map(|fault| (place(fault.version, fault.index), &*fault.reason));
+        let said = said.map(|(place, reason)| format!("{place}: {reason}"));
+        assert_eq!(said.as_deref(), expected);
+        assert!(histories.faults.len() <= 1, "one fault of a run is enough");
+    }
+
+    #[test]
+    fn a_history_begins_with_its_trigger() {
+        let triggered = Event::Triggered(Box::new(trigger()));
+        check(&[(1, &[triggered.clone(), Event::Started, anew()]), (2, &[Event::Started])], None);
+        check(&[(1, &[Event::Started])], Some("event 1.0: Started cannot happen to a run that is not triggered"));
+        check(&[(1, &[anew()])], Some("event 1.0: ContinuedAsNew cannot happen to a run that is not triggered"));
+        check(&[(1, &[]), (1, &[triggered])], Some("record 1: it should trigger the run, and has no event"));
+    }
+
+    #[test]
+    fn time_does_not_go_back_and_faults_are_told_once() {
+        let triggered = Event::Triggered(Box::new(trigger()));
+        let back = "record 2: it is dated before the record ahead of it";
+        check(&[(5, &[triggered]), (4, &[Event::Started]), (3, &[Event::Unwedged])], Some(back));
+    }
+}

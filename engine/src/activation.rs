@@ -27,6 +27,8 @@ pub(crate) struct Activation {
     pub(crate) run: Run,
     /// How many records the run has, sequenced ones included.
     pub(crate) records: u64,
+    /// The workflow's name.
+    pub(crate) workflow: Arc<str>,
     handler: Option<Handling>,
     /// Answers that the handler has not been fed.
     unfed: VecDeque<(Answer, Option<Payload>)>,
@@ -83,6 +85,7 @@ impl Activation {
     pub(crate) fn new(run: Run) -> Activation {
         let span = tracing::info_span!("run", id = %run.id(), workflow = %run.trigger().target.name);
         Activation {
+            workflow: run.trigger().target.name.as_str().into(),
             run,
             records: 0,
             handler: None,
@@ -227,7 +230,7 @@ impl Activation {
                 Status::Cancelling(cancel) => Some(Failure::from_stored(cancel.failure())),
                 Status::Created | Status::Running | Status::Closed(_) => None,
             };
-            handler.ctx.inner.set_now(now);
+            handler.ctx.inner.set_now(now, self.run.history());
             let _entered = self.span.enter();
             handler.feed(&answer, signal, cancel)?;
         }

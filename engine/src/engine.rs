@@ -13,7 +13,7 @@ use crate::runtime::{Inbox, Input, Ports, Refused, Watchers};
 use crate::workflow::{Registry, Workflow};
 use futures_channel::oneshot;
 use rejoin_machine::RunId;
-use rejoin_store::Log;
+use rejoin_store::{Log, StreamId};
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
@@ -56,6 +56,13 @@ impl Engine {
     /// Triggers a run of a workflow whose types are not at hand.
     pub fn trigger_json(&self, workflow: &str, input: &Value) -> TriggerRequest<Value> {
         TriggerRequest::new(self.clone(), workflow, input)
+    }
+
+    /// The run that was triggered with this key, if one was.
+    pub fn find<I, O>(&self, workflow: &Workflow<I, O>, key: &str) -> Option<RunHandle<O>> {
+        let id = request::keyed_id(&self.shared.project, workflow.name(), key);
+        let head = self.shared.log.head(StreamId(id.0));
+        head.filter(|head| head.lsn <= self.shared.log.durable()).map(|_| self.run(id))
     }
 
     /// A run that exists already.

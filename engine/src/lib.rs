@@ -65,6 +65,8 @@ pub use projection::{Projection, RunRow, RunStatus};
 pub use rejoin_machine::call::OnTimeout;
 pub use rejoin_machine::retry::Policy as RetryPolicy;
 pub use rejoin_machine::{CallKey, Event, FailureKind, Limits, OpNo, Payload, Rejection, RunId, Timestamp, Transition};
+/// The disk under the log, for those who put something of their own between: see [`Builder::wrap_disk`].
+pub use rejoin_store::disk;
 pub use runtime::{Clock, Entropy, Ports, Settings, Spawn, Task};
 pub use workflow::Workflow;
 

@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// A folder of files.
 pub trait Disk: Send + Sync {
@@ -126,11 +128,11 @@ impl Disk for Folder {
     }
     fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.path.join(LOCK))?;
-        held(file.try_lock(), file)
+        held(file, File::try_lock)
     }
     fn lock_read(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         match File::open(self.path.join(LOCK)) {
-            Ok(file) => held(file.try_lock_shared(), file),
+            Ok(file) => held(file, File::try_lock_shared),
             // A copy of a store may lack its lock file; nobody can hold it then.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(Box::new(()))),
             Err(error) => Err(error),
@@ -141,11 +143,21 @@ impl Disk for Folder {
     }
 }
 
-fn held(result: Result<(), TryLockError>, file: File) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
-    match result {
-        Ok(()) => Ok(Some(Box::new(file))),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
+/// How long a lock that somebody holds is asked for again. A program that is just being started by a thread of this process
+/// holds all its locks until it has begun, for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_millis(250);
+
+type TryLock = fn(&File) -> Result<(), TryLockError>;
+
+fn held(file: File, lock: TryLock) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+    let began = Instant::now();
+    loop {
+        match lock(&file) {
+            Ok(()) => return Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => sleep(Duration::from_millis(5)),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
     }
 }
 

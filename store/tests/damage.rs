@@ -269,19 +269,31 @@ fn inv_s7_a_segment_that_the_manifest_does_not_know_shows() {
 
 #[test]
 fn inv_s7_a_manifest_from_an_old_copy_shows() {
-    // Each manifest that the store ever had, with the segments of the last.
+    // Each manifest that the store ever had, with the segments of the last: of earlier openings, and of the last
+    // opening before it began more segments.
     let disk = SimDisk::new();
-    drop(filled(&disk, 3_000));
     let mut manifests = Vec::new();
-    for _ in 0..3 {
-        let manifest = files_of(&disk)["MANIFEST"].clone();
-        manifests.push(manifest);
-        script::goes_on(&disk, open(&disk).expect("a store in order"), "growing");
+    for opening in 0..3 {
+        let log = open(&disk).expect("a store in order");
+        for n in 0..8 {
+            let expected = Version(opening * 8 + n);
+            let batch = [NewRecord { stream: stream(0), expected, time: 0, format: 0, payload: payload(1_500, 0) }];
+            log.append(&batch).expect("room").expect("no conflict");
+            log.commit().expect("a commit");
+            manifests.push(files_of(&disk)["MANIFEST"].clone());
+        }
     }
-    let original = Original::of(files_of(&disk));
+    manifests.dedup();
+    let last = manifests.pop().expect("the manifest");
+    assert!(manifests.len() > 4, "three openings and some segments, but {} manifests", manifests.len());
+    let mut files = files_of(&disk);
     for (age, manifest) in manifests.into_iter().enumerate() {
-        let old = original.with(|files| drop(files.insert("MANIFEST".to_owned(), manifest)));
-        assert_eq!(original.judge(&old, true, &|| format!("manifest {age}")), Found::Refused, "manifest {age}");
+        assert_ne!(manifest, last);
+        files.insert("MANIFEST".to_owned(), manifest);
+        let disk = SimDisk::with_files(files.clone());
+        assert!(matches!(open(&disk), Err(OpenError::Failure(Failure::Damaged(_)))), "manifest {age} of its life");
+        assert!(inspect(&disk, |_| {}).is_err(), "manifest {age} of its life");
+        assert_eq!(disk.operations(), 0);
     }
 }
 

@@ -549,6 +549,74 @@ fn spec_b13_only_a_cancel_of_the_whole_tree_ends_children_that_nobody_waits_for(
 }
 
 #[test]
+fn spec_a13_a_handler_knows_how_long_its_history_is() {
+    let app = || {
+        builder().workflow(&MAIN, |ctx: Context, n: u32| async move {
+            ctx.step("one", move || double(n)).await?;
+            if n < 4 { Err(ctx.continue_as_new(n + 1)) } else { Ok(ctx.history_length().to_string()) }
+        })
+    };
+    let app_with_more = builder().workflow(&MAIN, |ctx: Context, n: u32| async move {
+        while ctx.history_length() < 40 {
+            ctx.step("again", move || double(n)).await?;
+        }
+        Ok(ctx.history_length().to_string())
+    });
+    let (result, history) = outcome(app_with_more);
+    assert!(result.unwrap().parse::<usize>().unwrap() >= 40);
+    assert!(history.len() >= 20);
+    let mut simulation = start(&World::new(1), app());
+    let run = trigger(&mut simulation);
+    simulation.settle();
+    assert!(run.describe().unwrap().row.incarnation > 0);
+}
+
+#[test]
+fn inv_s3_a_follower_neither_skips_nor_repeats_and_ends_with_the_run() {
+    let app = builder().workflow(&MAIN, |ctx: Context, n: u32| async move {
+        for _ in 0..300 {
+            ctx.step("again", move || double(n)).await?;
+        }
+        Ok(String::new())
+    });
+    let mut simulation = start(&World::new(1), app);
+    let run = trigger(&mut simulation);
+    let mut follow = run.follow();
+    let seen = simulation.block_on(async move {
+        let mut seen = Vec::new();
+        while let Some((_, entry)) = follow.next().await.unwrap() {
+            seen.push(entry);
+        }
+        seen
+    });
+    assert_eq!(seen.unwrap(), run.history().unwrap());
+}
+
+#[test]
+fn a_run_is_found_by_its_key() {
+    let mut simulation = start(&World::new(1), builder().workflow(&MAIN, |_, n: u32| async move { Ok(n.to_string()) }));
+    assert!(simulation.engine().find(&MAIN, "the run").is_none());
+    let run = trigger(&mut simulation);
+    assert_eq!(simulation.engine().find(&MAIN, "the run").unwrap().id(), run.id());
+    assert!(simulation.engine().find(&MAIN, "another").is_none());
+}
+
+#[test]
+fn inv_e10_a_signal_sent_again_after_the_end_is_answered_as_the_first_time() {
+    let app = builder().workflow(&MAIN, |ctx: Context, _: u32| async move { ctx.signal::<String>("go").await });
+    let mut simulation = start(&World::new(1), app);
+    let run = trigger(&mut simulation);
+    simulation
+        .block_on(async {
+            run.signal("go", "on").id("once").await.unwrap();
+            run.result().await.unwrap();
+            run.signal("go", "on").id("once").await.expect("it came");
+            run.signal("go", "on").id("twice").await.expect_err("it comes too late");
+        })
+        .unwrap();
+}
+
+#[test]
 fn lists_are_paged_and_filtered() {
     let app = builder()
         .workflow(&MAIN, |_, n: u32| async move { Ok(n.to_string()) })

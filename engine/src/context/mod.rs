@@ -50,6 +50,7 @@ struct State {
     slots: HashMap<OpNo, Slot>,
     bodies: HashMap<OpNo, Body>,
     now: Timestamp,
+    history: u32,
     random: Random,
     /// Patches that the history marks, up to the record that is being replayed.
     patches: BTreeSet<String>,
@@ -117,6 +118,7 @@ impl Context {
             slots: HashMap::new(),
             bodies: HashMap::new(),
             now: run.time(),
+            history: run.history(),
             random: Random { seed, drawn: 0 },
             patches: BTreeSet::new(),
             marked: BTreeSet::new(),
@@ -221,6 +223,12 @@ impl Context {
     /// The time: when the event happened that the handler is answering. The same in every replay.
     pub fn now(&self) -> Timestamp {
         self.inner.state.borrow().now
+    }
+
+    /// How many events the history of this incarnation has. A handler that loops for long continues as new before the
+    /// limit, which is 50,000 unless the settings say otherwise.
+    pub fn history_length(&self) -> u32 {
+        self.inner.state.borrow().history
     }
 
     /// A random number between 0 and 1, the same in every replay. Not for secrets.
@@ -354,8 +362,9 @@ impl Inner {
         self.state.borrow_mut().bodies.remove(&op);
     }
 
-    pub(crate) fn set_now(&self, now: Timestamp) {
-        self.state.borrow_mut().now = now;
+    pub(crate) fn set_now(&self, now: Timestamp, history: u32) {
+        let mut state = self.state.borrow_mut();
+        (state.now, state.history) = (now, history);
     }
 
     /// What comes next is from the history, from a record that marks these patches; or live (`None`).

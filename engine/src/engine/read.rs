@@ -166,7 +166,13 @@ impl Engine {
         Follow { engine: self.clone(), of: Of::Run { run, next: Version(1), ended: false }, ready: VecDeque::new() }
     }
 
-    /// Follows all runs, in commit order, from behind `after`: 0 is the beginning, [`Follow::cursor`] where one ended.
+    /// Where the log ends now: pass it to [`Engine::follow_all`] to see only what comes after.
+    pub fn cursor(&self) -> u64 {
+        self.shared.log.durable().0
+    }
+
+    /// Follows all runs, in commit order, from behind `after`: 0 is the beginning, [`Engine::cursor`] the present end,
+    /// [`Follow::cursor`] where an earlier reader ended.
     pub fn follow_all(&self, after: u64) -> Follow {
         Follow { engine: self.clone(), of: Of::All { after: Lsn(after) }, ready: VecDeque::new() }
     }

@@ -108,7 +108,7 @@ impl<O: 'static> IntoFuture for TriggerRequest<O> {
 
 /// The id of a run that is triggered under a key: a function of project, workflow and key, so that "it must not exist" is
 /// the whole check of uniqueness.
-fn keyed_id(project: &str, workflow: &str, key: &str) -> RunId {
+pub(super) fn keyed_id(project: &str, workflow: &str, key: &str) -> RunId {
     let mut hasher = blake3::Hasher::new();
     for part in ["key", project, workflow, key] {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());

@@ -184,8 +184,8 @@ impl Shard {
     }
 
     fn advance(&self, activation: &mut Activation, command: Command, now: Timestamp) -> Result<Advance, Trouble> {
-        let workflow = &activation.run.trigger().target.name;
-        self.busy.set(Some(Holder { run: activation.run.id(), workflow: workflow.clone(), since: Instant::now() }));
+        let (run, workflow) = (activation.run.id(), activation.workflow.clone());
+        self.busy.set(Some(Holder { run, workflow, since: Instant::now() }));
         let result = activation.advance(command, now, &self.settings.limits, &self.around);
         self.busy.set(None);
         result
@@ -219,8 +219,19 @@ impl Shard {
         if transition.events.iter().any(|event| matches!(event, Event::ContinuedAsNew(_))) {
             batch.later.push(Work::Command(id, Command::Start));
         }
+        self.warn_of_length(id, transition.events.len());
         batch.done.push(Done { run: id, events: transition.events, due: transition.due });
         Ok(())
+    }
+
+    /// Says once that a history comes near its limit.
+    fn warn_of_length(&self, run: RunId, added: usize) {
+        let Some(active) = self.runs.get(&run) else { return };
+        let (length, limit) = (active.activation.run.history(), self.settings.limits.history);
+        let near = limit - limit / 5;
+        if length >= near && (length as usize) < near as usize + added {
+            tracing::warn!(%run, events = length, limit, "the history comes near its limit; continue as new before that");
+        }
     }
 
     /// A transition has its place in the log: what it owes the world is noted for when it is durable.

@@ -413,7 +413,7 @@ impl Shard {
         let Some(active) = self.runs.get(&run) else { return };
         let activation = &active.activation;
         // Between sequencing and durability the step may have been dropped, or the run cancelled.
-        let wanted = activation.run.step(task.op).is_some_and(|step| step.attempt == task.attempt);
+        let wanted = activation.run.outstanding_step(task.op).is_some_and(|owed| owed.attempt == task.attempt);
         if let Some(body) = activation.body(task.op).filter(|_| wanted) {
             self.steps.execute(run, activation.run.incarnation(), task, body);
         }

@@ -4,7 +4,7 @@ use futures_channel::oneshot;
 use rejoin_machine::RunId;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Readers that follow a run, or everything, and sleep until something new is durable.
@@ -76,7 +76,7 @@ pub(crate) struct Busy {
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {
     pub(crate) run: RunId,
-    pub(crate) workflow: String,
+    pub(crate) workflow: Arc<str>,
     pub(crate) since: Instant,
 }
 
