@@ -9,7 +9,7 @@ pub use read::{Filter, Follow, Page, RunInfo, Wait};
 pub use request::{CancelRequest, RunHandle, SignalRequest, TriggerRequest};
 
 use crate::error::RunError;
-use crate::runtime::{Inbox, Input, Ports, Refused, Watchers};
+use crate::runtime::{Closed, Inbox, Input, Ports, Refused, Watchers};
 use crate::workflow::{Registry, Workflow};
 use futures_channel::oneshot;
 use rejoin_machine::RunId;
@@ -86,8 +86,11 @@ impl Engine {
     ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
         match self.shared.inbox.request(make(reply)) {
-            Ok(()) => answer.await.unwrap_or_else(|_| Err(Stopped::Stopped.into())),
-            Err(Refused::Closed) => Err(Stopped::Stopped.into()),
+            Ok(()) => answer.await.unwrap_or_else(|_| {
+                let closed = self.shared.inbox.closed().unwrap_or(Closed(None));
+                Err(Stopped::Closed(closed).into())
+            }),
+            Err(Refused::Closed(closed)) => Err(Stopped::Closed(closed).into()),
             Err(Refused::Full) => Err(Stopped::Overloaded(self.shared.waiting_requests).into()),
         }
     }
@@ -95,14 +98,15 @@ impl Engine {
 
 /// Why a request was not taken.
 enum Stopped {
-    Stopped,
+    Closed(Closed),
     Overloaded(usize),
 }
 
 impl From<Stopped> for RunError {
     fn from(stopped: Stopped) -> RunError {
         match stopped {
-            Stopped::Stopped => RunError::Stopped,
+            Stopped::Closed(Closed(None)) => RunError::Stopped,
+            Stopped::Closed(Closed(Some(failure))) => RunError::Store(failure),
             Stopped::Overloaded(waiting) => RunError::Overloaded(waiting),
         }
     }
@@ -111,7 +115,8 @@ impl From<Stopped> for RunError {
 impl From<Stopped> for crate::TriggerError {
     fn from(stopped: Stopped) -> crate::TriggerError {
         match stopped {
-            Stopped::Stopped => crate::TriggerError::Stopped,
+            Stopped::Closed(Closed(None)) => crate::TriggerError::Stopped,
+            Stopped::Closed(Closed(Some(failure))) => crate::TriggerError::Store(failure),
             Stopped::Overloaded(waiting) => crate::TriggerError::Overloaded(waiting),
         }
     }

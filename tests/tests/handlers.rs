@@ -7,7 +7,7 @@ use rejoin::{
     Builder, Context, Either, Engine, Event, Failure, FailureKind, Filter, Limits, OnTimeout, RunError, RunHandle,
     RunId, RunStatus, Settings, TriggerError, Unordered, Workflow, join, select,
 };
-use rejoin_store::simulated::Outcome;
+use rejoin_store::simulated::{Fault, Outcome};
 use rejoin_tests::checks;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -614,6 +614,44 @@ fn inv_e10_a_signal_sent_again_after_the_end_is_answered_as_the_first_time() {
             run.signal("go", "on").id("twice").await.expect_err("it comes too late");
         })
         .unwrap();
+}
+
+#[test]
+fn inv_s10_results_that_the_full_disk_had_no_room_for_are_recorded_later() {
+    let app = builder()
+        .workflow(&OTHER, |ctx: Context, _: u32| async move { ctx.signal::<String>("never").await })
+        .workflow(&MAIN, |ctx: Context, _: u32| async move {
+            let step = |attempt: rejoin::Attempt| match attempt.number() {
+                1 => Err(Failure::transient("not yet")),
+                number => Ok(format!("attempt {number}")),
+            };
+            let said = ctx.step("stubborn", step).await?;
+            ctx.sleep(seconds(1)).await?;
+            Ok(said)
+        });
+    let world = World::new(1);
+    let mut simulation = start(&world, app);
+    let run = trigger(&mut simulation);
+    let engine = simulation.engine();
+    let sink = simulation.block_on(async move { engine.trigger(&OTHER, 1).await.unwrap() }).unwrap();
+    simulation.settle();
+    world.disk().plan(Fault::RoomFor(0));
+    let refused = simulation.block_on(async move {
+        loop {
+            if let Err(error) = sink.signal("filler", &"x".repeat(50)).await {
+                break error;
+            }
+        }
+    });
+    assert!(matches!(refused.unwrap(), RunError::Store(failure) if failure.is_disk_full()));
+    // The pause before the second attempt ends; its result finds no room, again and again.
+    for _ in 0..5 {
+        world.pass(seconds(1));
+        simulation.settle();
+    }
+    assert_eq!(run.describe().unwrap().row.status, RunStatus::Running);
+    world.disk().plan(Fault::None);
+    assert_eq!(simulation.block_on(run.result()).unwrap().unwrap(), "attempt 2");
 }
 
 #[test]

@@ -3,8 +3,13 @@
 use rejoin::time::seconds;
 use rejoin::{Builder, Context, Engine, Failure, Filter, RunError, RunStatus, StartError, TriggerError, Workflow};
 use rejoin_store::OpenError;
+use rejoin_store::disk::{Disk, DiskFile, Folder};
+use std::any::Any;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const WAITS: Workflow<Vec<u8>, String> = Workflow::named("waits");
 
@@ -107,6 +112,105 @@ async fn a_run_that_does_not_exist_is_named() {
     assert!(matches!(run.history(), Err(RunError::NotFound(_))));
 }
 
+/// A folder whose syncs begin to fail.
+struct Failing {
+    folder: Folder,
+    broken: Arc<AtomicBool>,
+}
+
+struct FailingFile {
+    file: Box<dyn DiskFile>,
+    broken: Arc<AtomicBool>,
+}
+
+impl Failing {
+    fn wrap(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(FailingFile { file, broken: self.broken.clone() })
+    }
+}
+
+impl Disk for Failing {
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.wrap(self.folder.create(name)?))
+    }
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.wrap(self.folder.open(name)?))
+    }
+    fn open_read(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.folder.open_read(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.folder.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.folder.remove(name)
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.folder.list()
+    }
+    fn sync_folder(&self) -> io::Result<()> {
+        self.folder.sync_folder()
+    }
+    fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        self.folder.lock()
+    }
+    fn lock_read(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        self.folder.lock_read()
+    }
+    fn name(&self) -> String {
+        self.folder.name()
+    }
+}
+
+impl DiskFile for FailingFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_at(buffer, offset)
+    }
+    fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(buffer, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        if self.broken.load(Ordering::SeqCst) { Err(io::Error::other("a broken disk")) } else { self.file.sync_data() }
+    }
+    fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+}
+
+#[tokio::test]
+async fn inv_s10_a_failed_sync_stops_the_engine_and_everybody_is_told_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broken = Arc::new(AtomicBool::new(false));
+    let wrapped = broken.clone();
+    let failing = app(folder.path()).wrap_disk(move |folder| Failing { folder, broken: wrapped });
+    let engine = failing.start().await.expect("it starts");
+    let run = engine.trigger(&WAITS, vec![1]).await.expect("a run");
+    let waiting = tokio::spawn({
+        let run = run.clone();
+        async move { run.result().await }
+    });
+    // The waiter is there before the disk breaks.
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    broken.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        let error = engine.trigger(&WAITS, vec![2]).await.err().expect("nothing is acknowledged");
+        assert!(matches!(error, TriggerError::Store(_)) && error.to_string().contains("broken disk"), "{error}");
+    }
+    let told = waiting.await.expect("the task ends").expect_err("the waiter is told");
+    assert!(matches!(told, RunError::Store(_)), "{told}");
+    let id = run.id();
+    assert_eq!(run.history().expect("reading goes on").len(), 2);
+    drop((run, engine));
+    let engine = app(folder.path()).start().await.expect("it starts on the mended disk");
+    let run = engine.run::<String>(id);
+    run.signal("go", "on").await.expect("the run is there");
+    assert_eq!(run.result().await.expect("it completes"), "on");
+    assert_eq!(engine.list(&Filter::default(), None, 10).expect("a list").runs.len(), 1);
+}
+
 #[tokio::test]
 async fn inv_a5_a_shutdown_waits_for_steps_and_loses_nothing() {
     const SLOW: Workflow<u32, u32> = Workflow::named("slow");
@@ -184,6 +288,34 @@ async fn inv_s10_a_full_disk_refuses_new_triggers_and_runs_go_on() {
     let engine = app(&disk.data()).start().await.expect("it starts on a full disk");
     let filter = Filter { status: Some(RunStatus::Suspended), ..Filter::default() };
     assert_eq!(engine.list(&filter, None, 5000).expect("a list").runs.len(), waiting, "nothing was lost");
+}
+
+#[tokio::test]
+async fn inv_s10_what_the_full_disk_had_no_room_for_is_done_when_there_is_room() {
+    let Some(disk) = Small::mount(12) else { return };
+    let filler = disk.folder.path().join("filler");
+    std::fs::write(&filler, vec![1; 6 << 20]).expect("written");
+    let engine = app(&disk.data()).start().await.expect("it starts");
+    let mut runs = Vec::new();
+    while let Ok(run) = engine.trigger(&WAITS, vec![7; 10_000]).await {
+        runs.push(run);
+        assert!(runs.len() < 5000, "the disk never filled");
+    }
+    // What is left is filled with signals that nobody waits for, until not even they fit.
+    let refused = loop {
+        match runs[0].signal("other", &vec![7_u8; 50_000]).await {
+            Ok(()) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&refused, RunError::Store(failure) if failure.is_disk_full()), "{refused}");
+    std::fs::remove_file(&filler).expect("removed");
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    for run in &runs {
+        run.signal("go", "on").await.expect("there is room again");
+        assert_eq!(run.result().await.expect("it completes"), "on");
+    }
+    engine.trigger(&WAITS, vec![1]).await.expect("new ones are taken again");
 }
 
 #[tokio::test]

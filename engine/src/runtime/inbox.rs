@@ -4,6 +4,7 @@ use crate::context::ForeignWake;
 use crate::error::{RunError, TriggerError};
 use futures_channel::oneshot;
 use rejoin_machine::{Command, OpNo, Outcome, Payload, RunId, Trigger};
+use rejoin_store::Failure;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,15 +49,19 @@ pub(crate) struct Inbox {
 struct State {
     inputs: Vec<Input>,
     asleep: bool,
-    closed: bool,
+    closed: Option<Closed>,
 }
+
+/// The shard has stopped: because it was asked to, or because its store failed.
+#[derive(Clone)]
+pub(crate) struct Closed(pub(crate) Option<Failure>);
 
 /// Why an input was not taken.
 pub(crate) enum Refused {
     /// There are as many as the inbox holds.
     Full,
     /// The shard has stopped.
-    Closed,
+    Closed(Closed),
 }
 
 impl Inbox {
@@ -72,8 +77,8 @@ impl Inbox {
     /// A request from outside.
     pub(crate) fn request(&self, input: Input) -> Result<(), Refused> {
         let state = self.state();
-        if state.closed {
-            return Err(Refused::Closed);
+        if let Some(closed) = &state.closed {
+            return Err(Refused::Closed(closed.clone()));
         }
         if state.inputs.len() >= self.bound {
             return Err(Refused::Full);
@@ -85,7 +90,7 @@ impl Inbox {
     /// Something that must not be lost.
     pub(crate) fn push(&self, input: Input) {
         let state = self.state();
-        if !state.closed {
+        if state.closed.is_none() {
             self.put(state, input);
         }
     }
@@ -123,10 +128,15 @@ impl Inbox {
         !state.inputs.is_empty()
     }
 
+    /// Why it takes no more; `None` while it does.
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        self.state().closed.clone()
+    }
+
     /// Takes no more; what is in it is dropped, and with it the replies.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, failure: Option<Failure>) {
         let mut state = self.state();
-        state.closed = true;
+        state.closed = Some(Closed(failure));
         let dropped = std::mem::take(&mut state.inputs);
         drop(state);
         drop(dropped);

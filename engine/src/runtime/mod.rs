@@ -13,7 +13,7 @@ mod timers;
 pub(crate) mod tokio;
 mod watch;
 
-pub(crate) use inbox::{Inbox, Input, Refused};
+pub(crate) use inbox::{Closed, Inbox, Input, Refused};
 pub use ports::{Clock, Entropy, Ports, Spawn, Task};
 pub(crate) use shard::Shard;
 pub(crate) use watch::{Busy, Watchers};

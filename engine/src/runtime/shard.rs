@@ -10,11 +10,14 @@ use crate::activation::{Activation, Surroundings};
 use crate::error::{RunError, TriggerError};
 use crate::projection::RunRow;
 use futures_channel::oneshot;
-use rejoin_machine::{Command, Effect, Outcome, Rejection, RunId, StepTask, Timestamp, Trigger};
+use rejoin_machine::{Command, Effect, Outcome, Rejection, RunId, Span, StepTask, Timestamp, Trigger};
 use rejoin_store::{Failure, Log, Space, StreamId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long a full disk is left alone.
+const AGAIN: Span = Span(500_000);
 
 pub(crate) struct Shard {
     pub(super) log: Arc<dyn Log>,
@@ -29,6 +32,9 @@ pub(crate) struct Shard {
     pub(super) steps: Steps,
     /// What was put off to a batch of its own.
     pub(super) later: VecDeque<Work>,
+    /// What the full disk had no room for, and when it is tried again.
+    stalled: VecDeque<Work>,
+    again_at: Timestamp,
     /// What is owed once everything sequenced is durable.
     pub(super) owed: Vec<Owed>,
     /// Runs with records that are not durable yet.
@@ -111,6 +117,8 @@ impl Shard {
             timers: Timers::new(),
             steps,
             later: VecDeque::new(),
+            stalled: VecDeque::new(),
+            again_at: Timestamp(i64::MAX),
             owed: Vec::new(),
             touched: BTreeSet::new(),
             waiters: HashMap::new(),
@@ -144,6 +152,10 @@ impl Shard {
     /// Wakes the runs whose time has come.
     pub(crate) fn fire(&mut self) {
         let now = self.ports.clock.now();
+        if self.again_at <= now {
+            self.again_at = Timestamp(i64::MAX);
+            self.later.append(&mut self.stalled);
+        }
         while let Some(run) = self.timers.take_due(now) {
             self.wake(run, now);
         }
@@ -183,13 +195,15 @@ impl Shard {
 
     /// When the next timer is due.
     pub(crate) fn next_due(&self) -> Timestamp {
-        self.timers.next()
+        self.timers.next().min(self.again_at)
     }
 
     /// When the first timer of all is due, near or far; `None` where none is set, or the store has failed.
     #[cfg(feature = "testkit")]
     pub(crate) fn earliest_timer(&self) -> Option<Timestamp> {
-        if self.failed.is_some() { None } else { self.timers.earliest(&*self.log) }
+        let again = (!self.stalled.is_empty()).then_some(self.again_at);
+        let timer = self.timers.earliest(&*self.log);
+        timer.into_iter().chain(again).min().filter(|_| self.failed.is_none())
     }
 
     /// Whether it was asked to stop.
@@ -340,6 +354,9 @@ impl Shard {
             match self.transact(Work::Command(run, command)) {
                 Ok(()) => {}
                 Err(Refusal::Rejected(_)) => break,
+                Err(Refusal::Store(failure)) if failure.is_disk_full() => {
+                    return self.timers.set(run, Some(now.after(AGAIN)));
+                }
                 Err(refusal) => return self.give_up(run, &refusal),
             }
         }
@@ -360,17 +377,27 @@ impl Shard {
         let run = match &work {
             Work::Trigger(run, _) | Work::Command(run, _) => *run,
         };
-        match self.transact(work) {
+        match self.transact(work.clone()) {
             Ok(()) => {}
+            Err(Refusal::Store(failure)) if failure.is_disk_full() => self.stall(work, &failure),
             // A result that came too late, a child that had ended already: it changes nothing.
             Err(Refusal::Rejected(rejection)) => tracing::debug!(%run, %rejection, "ignored"),
             Err(refusal) => self.give_up(run, &refusal),
         }
     }
 
+    /// The disk is full: nothing is lost, and the work is done when there is room again.
+    fn stall(&mut self, work: Work, failure: &Failure) {
+        if self.stalled.is_empty() {
+            tracing::warn!(%failure, "runs wait for room on the disk");
+        }
+        self.stalled.push_back(work);
+        self.again_at = self.ports.clock.now().after(AGAIN);
+    }
+
     pub(super) fn give_up(&mut self, run: RunId, refusal: &Refusal) {
         match refusal {
-            Refusal::Store(failure) if !failure.is_disk_full() => self.fail(failure.clone()),
+            Refusal::Store(failure) => self.fail(failure.clone()),
             _ => tracing::error!(%run, ?refusal, "the run cannot go on for now"),
         }
     }
@@ -381,6 +408,11 @@ impl Shard {
         {
             self.try_later(work);
         }
+    }
+
+    /// The failure that stopped it, if one did.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.failed.clone()
     }
 
     fn check_store(&self) -> Result<(), Failure> {

@@ -110,7 +110,7 @@ pub(crate) fn start<R: Send + 'static, E: Send + 'static>(
         shard.flush();
         let _ = ready.send(Ok(result));
         drive(&mut shard, &inbox, &*clock, seal_after);
-        inbox.close();
+        inbox.close(shard.failure());
         shard.close();
     })
 }
