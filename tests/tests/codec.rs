@@ -36,7 +36,9 @@ fn no_flip_and_no_cut_of_a_record_makes_the_codec_panic() {
             bad[bit / 8] ^= 1 << (bit % 8);
             check(&bad);
         }
-        for cut in 0..data.len() {
+        // What is not a record may well begin with one.
+        let cuts = if check(&data) { 0..data.len() } else { 0..0 };
+        for cut in cuts {
             assert!(!check(&data[..cut]), "a record that is cut at {cut} still decodes");
         }
     }
