@@ -11,7 +11,6 @@ use rejoin_machine::cancel::Cause;
 use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, Run, RunId, Status, Timestamp, Trigger};
 use rejoin_store::{NewRecord, StreamId, Version};
 use std::collections::VecDeque;
-use std::time::Instant;
 
 /// How many records a batch may have before the starts of new runs, and cancellations that go further down, wait for a batch
 /// of their own. What a child's end does to its parent never waits.
@@ -185,7 +184,7 @@ impl Shard {
 
     fn advance(&self, activation: &mut Activation, command: Command, now: Timestamp) -> Result<Advance, Trouble> {
         let (run, workflow) = (activation.run.id(), activation.workflow.clone());
-        self.busy.set(Some(Holder { run, workflow, since: Instant::now() }));
+        self.busy.set(Some(Holder { run, workflow, since: now }));
         let result = activation.advance(command, now, &self.settings.limits, &self.around);
         self.busy.set(None);
         result

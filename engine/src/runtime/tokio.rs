@@ -1,5 +1,7 @@
 //! The driver for production: the shard on a thread of its own, steps on tokio. The only file that knows tokio.
 
+#![expect(clippy::disallowed_methods, reason = "this is where the world's time and chance come in")]
+
 use super::inbox::Inbox;
 use super::ports::{Clock, Entropy, Spawn, Task};
 use super::shard::Shard;
@@ -177,7 +179,7 @@ pub(crate) fn watch(busy: &Arc<Busy>, limit: Duration) -> std::io::Result<()> {
                 // The engine is gone, and with it its runs.
                 let Some(busy) = busy.upgrade() else { return };
                 let Some(holder) = busy.get() else { continue };
-                let held = holder.since.elapsed();
+                let held = SystemClock.now().since(holder.since).duration();
                 if held >= limit && named != Some(holder.since) {
                     named = Some(holder.since);
                     tracing::warn!(

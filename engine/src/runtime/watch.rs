@@ -1,11 +1,10 @@
 //! Who is told when something became durable, and who holds the shard's thread.
 
 use futures_channel::oneshot;
-use rejoin_machine::RunId;
+use rejoin_machine::{RunId, Timestamp};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// Readers that follow a run, or everything, and sleep until something new is durable.
 #[derive(Default)]
@@ -77,7 +76,7 @@ pub(crate) struct Busy {
 pub(crate) struct Holder {
     pub(crate) run: RunId,
     pub(crate) workflow: Arc<str>,
-    pub(crate) since: Instant,
+    pub(crate) since: Timestamp,
 }
 
 impl Busy {
