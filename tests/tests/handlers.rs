@@ -655,6 +655,40 @@ fn inv_s10_results_that_the_full_disk_had_no_room_for_are_recorded_later() {
 }
 
 #[test]
+fn inv_e6_a_cancel_of_the_whole_tree_reaches_what_a_finished_child_left_behind() {
+    const LOOSE: Workflow<u32, String> = Workflow::named("loose");
+    for cancelled_before in [false, true] {
+        let app = builder()
+            .workflow(&LOOSE, |ctx: Context, _: u32| async move { ctx.signal::<String>("never").await })
+            .workflow(&OTHER, |ctx: Context, n: u32| async move {
+                ctx.spawn(&LOOSE, n).await?;
+                Ok("left one behind".to_owned())
+            })
+            .workflow(&MAIN, |ctx: Context, n: u32| async move {
+                ctx.call(&OTHER, n).await?;
+                let waited = ctx.signal::<String>("never").await;
+                ctx.sleep(seconds(5)).await?;
+                waited
+            });
+        let mut simulation = start(&World::new(1), app);
+        let run = trigger(&mut simulation);
+        simulation.settle();
+        simulation
+            .block_on(async {
+                if cancelled_before {
+                    run.cancel("once").await.unwrap();
+                }
+                run.cancel("all of it").tree().await.unwrap();
+            })
+            .unwrap();
+        simulation.settle();
+        let filter = Filter { workflow: Some("loose".into()), ..Filter::default() };
+        let loose = simulation.engine().list(&filter, None, 2).unwrap().runs;
+        assert_eq!(loose[0].row.status, RunStatus::Cancelled);
+    }
+}
+
+#[test]
 fn lists_are_paged_and_filtered() {
     let app = builder()
         .workflow(&MAIN, |_, n: u32| async move { Ok(n.to_string()) })

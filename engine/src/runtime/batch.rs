@@ -7,10 +7,12 @@ use super::shard::{Active, Owed, Refusal, Shard, Work};
 use super::watch::Holder;
 use crate::activation::{Activation, Advance, Trouble};
 use crate::codec;
+use crate::projection::tables;
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, Run, RunId, Status, Timestamp, Trigger};
+use rejoin_store::index::prefix;
 use rejoin_store::{NewRecord, StreamId, Version};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// How many records a batch may have before the starts of new runs, and cancellations that go further down, wait for a batch
 /// of their own. What a child's end does to its parent never waits.
@@ -160,15 +162,19 @@ impl Shard {
         let now = self.ports.clock.now().max(active.activation.run.time());
         match self.advance(&mut active.activation, command.clone(), now) {
             Ok(advance) => {
+                let forgotten = self.forgotten_children(&active, command)?;
                 self.put_active(id, active);
-                self.record(id, now, advance, batch)
+                self.record(id, now, advance, batch)?;
+                batch.queue.extend(forgotten.into_iter().map(|child| Work::Command(child, command.clone())));
+                Ok(())
             }
             Err(Trouble::Misuse(reason)) => Err(Refusal::Misuse { run: id, reason }),
             Err(Trouble::Rejected(rejection)) => {
-                let result = if is_tree_cancel(command) && active.activation.outcome().is_some() {
-                    // The root has ended, but children that it did not wait for may be alive.
-                    let children = active.activation.run.children();
-                    batch.queue.extend(children.map(|child| Work::Command(child, command.clone())));
+                let result = if is_tree_cancel(command) {
+                    // It has ended, or is being cancelled already; but children that it did not wait for may be alive.
+                    let mut children = self.forgotten_children(&active, command)?;
+                    children.extend(active.activation.run.children());
+                    batch.queue.extend(children.into_iter().map(|child| Work::Command(child, command.clone())));
                     Ok(())
                 } else {
                     Err(Refusal::Rejected(rejection))
@@ -180,6 +186,20 @@ impl Shard {
                 result
             }
         }
+    }
+
+    /// For a cancel of the whole tree: children that the run has forgotten, since they have ended. What they started and did
+    /// not wait for may be alive. A list of the index, which shows durable runs; those that are not are in memory.
+    fn forgotten_children(&self, active: &Active, command: &Command) -> Result<Vec<RunId>, Refusal> {
+        if !is_tree_cancel(command) {
+            return Ok(Vec::new());
+        }
+        let run = &active.activation.run;
+        let parent = run.id().0;
+        let mut end = Vec::new();
+        let listed = self.log.scan(tables::CHILDREN, prefix(&parent, &mut end), usize::MAX).map_err(Refusal::Store)?;
+        let known: BTreeSet<RunId> = run.children().collect();
+        Ok(listed.into_iter().map(|(_, stream)| RunId(stream.0)).filter(|child| !known.contains(child)).collect())
     }
 
     fn advance(&self, activation: &mut Activation, command: Command, now: Timestamp) -> Result<Advance, Trouble> {
