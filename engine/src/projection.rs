@@ -80,6 +80,11 @@ impl fmt::Display for RunStatus {
 /// A run as lists show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRow {
+    // These two change with every record; no key depends on them, so they stand first. See `Projection::same_keys`.
+    /// When its last event happened.
+    pub updated_at: Timestamp,
+    /// How many records it has.
+    pub records: u64,
     /// Its status.
     pub status: RunStatus,
     /// The project that it belongs to.
@@ -98,16 +103,12 @@ pub struct RunRow {
     pub labels: Vec<(String, String)>,
     /// When it was triggered.
     pub triggered_at: Timestamp,
-    /// When its last event happened.
-    pub updated_at: Timestamp,
     /// When something will be due.
     pub due: Option<Timestamp>,
     /// How often it has continued as new.
     pub incarnation: u32,
     /// The record that its present incarnation begins in.
     pub base: u64,
-    /// How many records it has.
-    pub records: u64,
     /// A digest of its first input.
     pub input_digest: u64,
     /// Why it failed, or is wedged.
@@ -148,6 +149,9 @@ pub(crate) fn text_key(key: &mut Key, text: &str) {
     key.extend_from_slice(text.as_bytes());
 }
 
+/// How many bytes at the front of an encoded row no key depends on.
+const UNLISTED: usize = 16;
+
 /// The fold over transitions.
 pub struct Projection;
 
@@ -166,6 +170,10 @@ impl Fold for Projection {
             Some(bytes) => Row::from(bytes),
             None => previous.map(Row::from).unwrap_or_else(|| Row::from([])),
         }
+    }
+
+    fn same_keys(&self, before: &[u8], after: &[u8]) -> bool {
+        before.len() > UNLISTED && before.get(UNLISTED..) == after.get(UNLISTED..)
     }
 
     fn keys(&self, stream: StreamId, row: &[u8]) -> Vec<(Table, Key)> {
@@ -277,6 +285,47 @@ impl RunRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn row() -> RunRow {
+        RunRow {
+            updated_at: Timestamp(5),
+            records: 3,
+            status: RunStatus::Running,
+            project: "default".to_owned(),
+            workflow: "greet".to_owned(),
+            version: 1,
+            parent: Some(RunId([1; 16])),
+            depth: 1,
+            key: None,
+            labels: Vec::new(),
+            triggered_at: Timestamp(4),
+            due: Some(Timestamp(9)),
+            incarnation: 0,
+            base: 1,
+            input_digest: 7,
+            trouble: None,
+        }
+    }
+
+    #[test]
+    fn rows_that_are_said_to_have_the_same_keys_have_them() {
+        let stream = StreamId([2; 16]);
+        let bytes = |row: &RunRow| codec::to_bytes(row).expect("a row");
+        let before = bytes(&row());
+        let later = bytes(&RunRow { updated_at: Timestamp(i64::MAX), records: u64::MAX, ..row() });
+        assert!(Projection.same_keys(&before, &later));
+        assert_eq!(Projection.keys(stream, &before), Projection.keys(stream, &later));
+        for other in [
+            RunRow { status: RunStatus::Suspended, ..row() },
+            RunRow { due: None, ..row() },
+            RunRow { due: Some(Timestamp(10)), ..row() },
+            RunRow { parent: None, ..row() },
+            RunRow { workflow: "greed".to_owned(), ..row() },
+        ] {
+            assert!(!Projection.same_keys(&before, &bytes(&other)), "{other:?}");
+        }
+        assert!(!Projection.same_keys(&[], &[]));
+    }
 
     #[test]
     fn times_sort_as_their_keys() {
