@@ -1,8 +1,8 @@
 //! A run in memory: its machine, and its handler as far as its history has brought it.
 //!
-//! One rule says when the handler is told something, live and in replay: while the outbox is empty, the oldest
-//! unfed answer is fed and the handler polled until it rests. Live, what it asks for then is decided and becomes events; in
-//! replay it is held against the events that are there.
+//! One rule says when the handler is told something, live and in replay: before the next thing that it asks for is looked
+//! at, every unfed answer is fed, one at a time, and the handler polled until it rests. Live, what it asks for then is
+//! decided and becomes events; in replay it is held against the events that are there.
 
 use crate::context::{Context, ForeignWake, RootWaker};
 use crate::failure::{Failure, panic_message};
@@ -197,6 +197,11 @@ impl Activation {
         let silent = self.run.holds_answers() && !matches!(event, Event::CancelDelivered { .. });
         self.run.apply(event, time)?;
         if let Some(answer) = event.answer().filter(|_| !silent) {
+            if answer == Answer::Cancel {
+                // What the handler has not been told by now it is not told any more: it would go on with it.
+                self.held.clear();
+                self.unfed.clear();
+            }
             if self.run.wedged().is_some() {
                 self.held.push_back((answer, signal));
             } else {
@@ -214,14 +219,15 @@ impl Activation {
 
     fn forget_body(&self, op: OpNo) {
         if let Some(handler) = &self.handler {
-            handler.ctx.inner.forget_body(op);
+            // The step is the user's, and so is what its destructor does.
+            let _ = catch_unwind(AssertUnwindSafe(|| handler.ctx.inner.forget_body(op)));
         }
     }
 
-    /// Feeds the handler one answer after the other, as long as it has nothing to ask.
+    /// Feeds the handler one answer after the other. What it has asked for and nobody has looked at yet, it may still take
+    /// back: a wait that it drops then never took a signal.
     fn settle(&mut self, now: Timestamp, around: &Surroundings) -> Result<(), String> {
-        while self.handler.as_ref().is_none_or(|handler| !handler.ctx.inner.has_issues()) {
-            let Some((answer, signal)) = self.unfed.pop_front() else { return Ok(()) };
+        while let Some((answer, signal)) = self.unfed.pop_front() {
             if answer == Answer::Start {
                 self.call_handler(around);
             }
@@ -318,10 +324,13 @@ impl Activation {
 
     /// Drops the handler; its pending operations are not dropped by that.
     fn discard_handler(&mut self) {
-        if let Some(Handling { ctx, future, .. }) = self.handler.take() {
-            ctx.inner.discard();
-            // Destructors of the handler's own values may panic; that is no reason to stop everyone else.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        if let Some(Handling { ctx, future, waker }) = self.handler.take() {
+            // Destructors of the handler's own values may panic, or wake it: neither is anybody else's business.
+            let discard = || {
+                ctx.inner.discard();
+                drop(future);
+            };
+            let _ = waker.busy(|| catch_unwind(AssertUnwindSafe(discard)));
         }
         self.unfed.clear();
     }
@@ -365,6 +374,9 @@ impl Handling {
                 Ok(Poll::Ready(result)) => result,
                 Err(panic) => Err(Failure::panic(panic_message(&*panic))),
             };
+            if let Some(misuse) = inner.take_misuse() {
+                return Err(misuse);
+            }
             inner.discard_slots();
             self.future = None;
             inner.push_issue(match result {

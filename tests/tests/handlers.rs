@@ -689,6 +689,96 @@ fn inv_e6_a_cancel_of_the_whole_tree_reaches_what_a_finished_child_left_behind()
 }
 
 #[test]
+fn inv_e9_a_timer_beside_a_step_that_was_tried_again_is_not_forgotten() {
+    let (result, _) = outcome(builder().workflow(&MAIN, |ctx: Context, _: u32| async move {
+        let step = |attempt: rejoin::Attempt| async move {
+            if attempt.number() == 1 {
+                return Err(Failure::transient("not yet"));
+            }
+            std::future::pending::<Result<String, Failure>>().await
+        };
+        match select(ctx.step("stubborn", step), ctx.sleep(hours(5))).await {
+            Either::First(said) => said,
+            Either::Second(slept) => slept.map(|()| "late".to_owned()),
+        }
+    }));
+    assert_eq!(result.unwrap(), "late");
+}
+
+#[test]
+fn a_loop_may_poll_the_same_operations_again() {
+    let mut simulation = start(
+        &World::new(1),
+        builder().workflow(&MAIN, |ctx: Context, _: u32| async move {
+            let (mut first, mut second) =
+                (Box::pin(ctx.signal::<String>("first")), Box::pin(ctx.signal::<String>("second")));
+            let mut ticks = 0;
+            loop {
+                match select(select(&mut first, &mut second), ctx.sleep(seconds(1))).await {
+                    Either::First(Either::First(said) | Either::Second(said)) => {
+                        return Ok(format!("{ticks} {}", said?));
+                    }
+                    Either::Second(slept) => slept?,
+                }
+                ticks += 1;
+                if ticks == 5 {
+                    return Ok("five ticks".to_owned());
+                }
+            }
+        }),
+    );
+    let run = trigger(&mut simulation);
+    assert_eq!(simulation.block_on(run.result()).unwrap().unwrap(), "five ticks");
+}
+
+#[test]
+fn inv_e10_of_two_early_signals_in_a_select_none_is_lost() {
+    let app = || {
+        builder().workflow(&MAIN, |ctx: Context, n: u32| async move {
+            ctx.step("first", move || double(n)).await?;
+            let mut said = Vec::new();
+            while said.len() < 2 {
+                match select(ctx.signal::<String>("x"), ctx.signal::<String>("y")).await {
+                    Either::First(word) | Either::Second(word) => said.push(word?),
+                }
+            }
+            Ok(said.join(" "))
+        })
+    };
+    let mut simulation = start(&World::new(1), app());
+    let engine = simulation.engine();
+    let said = simulation.block_on(async move {
+        let run = engine.trigger(&MAIN, 1).await.unwrap();
+        // Both come in the same moment as the step's result, or before it.
+        let (first, second) = join((
+            Box::pin(async { run.signal("y", "second").await }),
+            Box::pin(async { run.signal("x", "first").await }),
+        ))
+        .await;
+        first.unwrap();
+        second.unwrap();
+        let said = run.result().await.unwrap();
+        testkit::replay(app(), run.id(), &run.history().unwrap()).unwrap();
+        said
+    });
+    assert_eq!(said.unwrap().split(' ').count(), 2);
+}
+
+#[test]
+fn a_handler_that_continues_as_new_without_waiting_does_not_hold_up_others() {
+    let app = builder()
+        .workflow(&MAIN, |ctx: Context, n: u32| async move { Err::<String, _>(ctx.continue_as_new(n.wrapping_add(1))) })
+        .workflow(&OTHER, |_, n: u32| async move { Ok(n.to_string()) });
+    let mut simulation = start(&World::new(1), app);
+    let run = trigger(&mut simulation);
+    let engine = simulation.engine();
+    let said = simulation.block_on(async move { engine.trigger(&OTHER, 5).await.unwrap().result().await });
+    assert_eq!(said.unwrap().unwrap(), "5");
+    simulation.block_on(async { run.cancel("enough").grace(seconds(0)).await }).unwrap().unwrap();
+    assert!(failure(simulation.block_on(run.result()).unwrap()).is_cancelled());
+}
+
+#[test]
 fn lists_are_paged_and_filtered() {
     let app = builder()
         .workflow(&MAIN, |_, n: u32| async move { Ok(n.to_string()) })

@@ -112,6 +112,20 @@ async fn a_run_that_does_not_exist_is_named() {
     assert!(matches!(run.history(), Err(RunError::NotFound(_))));
 }
 
+#[tokio::test]
+async fn a_follower_ends_with_the_engine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = app(folder.path()).start().await.expect("it starts");
+    let run = engine.trigger(&WAITS, vec![1]).await.expect("a run");
+    let mut follow = run.follow();
+    assert!(follow.next().await.expect("readable").is_some());
+    engine.shutdown().await;
+    let rest = async { while follow.next().await.expect("readable").is_some() {} };
+    tokio::time::timeout(seconds(5), rest).await.expect("it ends");
+    let late = async { engine.follow_all(engine.cursor()).next().await };
+    assert!(tokio::time::timeout(seconds(5), late).await.expect("it ends").expect("readable").is_none());
+}
+
 /// A folder whose syncs begin to fail.
 struct Failing {
     folder: Folder,

@@ -23,7 +23,7 @@ use rejoin_machine::{Answer, Issue, OpNo, Payload, RunId, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -345,10 +345,6 @@ impl Inner {
         self.state.borrow_mut().outbox.pop_front()
     }
 
-    pub(crate) fn has_issues(&self) -> bool {
-        !self.state.borrow().outbox.is_empty()
-    }
-
     pub(crate) fn push_issue(&self, issue: Issue) {
         self.state.borrow_mut().outbox.push_back(issue);
     }
@@ -359,7 +355,8 @@ impl Inner {
     }
 
     pub(crate) fn forget_body(&self, op: OpNo) {
-        self.state.borrow_mut().bodies.remove(&op);
+        let body = self.state.borrow_mut().bodies.remove(&op);
+        drop(body);
     }
 
     pub(crate) fn set_now(&self, now: Timestamp, history: u32) {
@@ -408,6 +405,11 @@ impl Inner {
         let mut state = self.state.borrow_mut();
         state.polls.round += 1;
         state.polls.pending.clear();
+    }
+
+    /// What the handler did that it may not do, if anything.
+    pub(crate) fn take_misuse(&self) -> Option<String> {
+        self.state.borrow_mut().misuse.take()
     }
 
     /// To be called when the handler rests: what it did that it may not do.
@@ -466,6 +468,9 @@ impl State {
     /// shuffles them (`tokio::join!`, an unbiased `select!`) decides something that the log does not know.
     fn check_order(&mut self) -> Option<String> {
         let Polls { round, pending, last } = &mut self.polls;
+        // A loop may poll an operation again within the round; its first place counts.
+        let mut seen = HashSet::new();
+        pending.retain(|op| seen.insert(*op));
         let mut shuffled = None;
         for pair in pending.windows(2) {
             if let (Some(first), Some(second)) = (last.get(&pair[0]), last.get(&pair[1]))

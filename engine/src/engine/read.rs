@@ -90,6 +90,8 @@ impl Engine {
         let (table, head) = self.listing(filter);
         let mut end = Key::new();
         let (first, last) = prefix(&head, &mut end);
+        // Where another list ended is no place in this one.
+        let from = from.filter(|from| from.starts_with(&head));
         let mut first = from.map_or(first, Bound::Excluded);
         let mut page = Page::default();
         let mut buffer;
@@ -97,7 +99,9 @@ impl Engine {
             let found = self.shared.log.scan(table, (first, last), PAGE)?;
             for (key, stream) in &found {
                 let row = self.shared.log.row(*stream)?.and_then(|row| RunRow::decode(&row));
-                let Some(row) = row.filter(|row| matches(filter, row)) else { continue };
+                let Some(row) = row.filter(|row| row.project == self.shared.project && matches(filter, row)) else {
+                    continue;
+                };
                 if page.runs.len() == limit {
                     return Ok(page);
                 }

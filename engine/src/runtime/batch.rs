@@ -74,7 +74,10 @@ impl Shard {
 
     fn try_transact(&mut self, work: &Work, careful: bool) -> Result<(), Refusal> {
         let mut batch = Batch { careful, ..Batch::default() };
-        self.decide(work, &mut batch)?;
+        if let Err(refusal) = self.decide(work, &mut batch) {
+            self.forget(&batch);
+            return Err(refusal);
+        }
         while let Some(work) = batch.queue.pop_front() {
             match self.decide(&work, &mut batch) {
                 // A child that has ended already, a parent that does not wait any more.
@@ -124,6 +127,16 @@ impl Shard {
         match work {
             Work::Trigger(id, trigger) => self.decide_trigger(*id, trigger, batch),
             Work::Command(id, command) => self.decide_command(*id, command, batch),
+            Work::Of(incarnation, id, command) => {
+                let active = self.take_active(*id)?;
+                let present = active.activation.run.incarnation();
+                self.put_active(*id, active);
+                if present == *incarnation {
+                    self.decide_command(*id, command, batch)
+                } else {
+                    Err(Refusal::Rejected(Rejection::Stale))
+                }
+            }
         }
     }
 
@@ -154,6 +167,9 @@ impl Shard {
 
     fn decide_command(&mut self, id: RunId, command: &Command, batch: &mut Batch) -> Result<(), Refusal> {
         let cold = !self.runs.contains_key(&id);
+        if !cold && matches!(command, Command::Unwedge) {
+            drop(self.take_active(id)?);
+        }
         let mut active = match command {
             // The handler is needed, and a wedged run in memory has none.
             Command::Unwedge => Active::new(self.load_with_handler(id)?),
@@ -213,10 +229,16 @@ impl Shard {
     /// Puts a transition into the batch, and what follows from it into the queue.
     fn record(&mut self, id: RunId, now: Timestamp, advance: Advance, batch: &mut Batch) -> Result<(), Refusal> {
         let Advance { transition, effects, children } = advance;
+        let payload = match codec::encode(&transition) {
+            Ok(payload) => payload,
+            Err(error) => {
+                // Memory is ahead of what the log can take: it is read again, and the run says why it stands still.
+                drop(self.take_active(id)?);
+                return Err(Refusal::Misuse { run: id, reason: format!("a transition cannot be recorded: {error}") });
+            }
+        };
         let Some(active) = self.runs.get(&id) else { return Err(Refusal::NotFound(id)) };
         let run = &active.activation.run;
-        let payload =
-            codec::encode(&transition).map_err(|error| Refusal::History { run: id, reason: error.to_string() })?;
         let expected = Version(active.activation.records - 1);
         let stream = StreamId(id.0);
         batch.records.push(NewRecord { stream, expected, time: now.0, format: codec::TRANSITION, payload });
@@ -279,7 +301,9 @@ impl Shard {
 
     /// Parks a run whose handler is of no use: what is known of it is what the log says.
     pub(super) fn wedge(&mut self, run: RunId, reason: String) -> Result<(), Refusal> {
-        drop(self.runs.remove(&run));
+        if self.runs.contains_key(&run) {
+            drop(self.take_active(run)?);
+        }
         tracing::error!(%run, %reason, "the run is wedged: nothing is lost, and it goes on when its code is mended");
         let active = Active::new(self.load_state(run)?);
         self.put_active(run, active);

@@ -51,7 +51,7 @@ impl Shard {
         self.put_active(id, active);
         let Some(active) = self.runs.get(&id) else { return Ok(()) };
         let run = &active.activation.run;
-        self.timers.set(id, run.next_due(now));
+        self.timers.keep(id, run.next_due(now));
         for effect in run.outstanding() {
             match effect {
                 Effect::Start => self.later.push_back(Work::Command(id, Command::Start)),

@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How much of one run time may bring about before it is others' turn.
+const TURNS: u32 = 100;
+
 /// How long a full disk is left alone.
 const AGAIN: Span = Span(500_000);
 
@@ -57,12 +60,14 @@ pub(super) struct Active {
 pub(super) enum Work {
     Trigger(RunId, Box<Trigger>),
     Command(RunId, Command),
+    /// A command that only the run's present incarnation is meant by.
+    Of(u32, RunId, Command),
 }
 
 /// What is owed to the world once the commit is durable.
 pub(super) enum Owed {
-    Triggered(Reply<(), TriggerError>),
-    Done(Reply<(), RunError>),
+    Triggered(Reply<(), TriggerError>, Result<(), TriggerError>),
+    Done(Reply<(), RunError>, Result<(), RunError>),
     Step(RunId, StepTask),
     Closed(RunId),
 }
@@ -248,9 +253,9 @@ impl Shard {
     fn trigger(&mut self, id: RunId, trigger: Box<Trigger>, reply: Reply<(), TriggerError>) {
         let result = self.try_trigger(id, trigger);
         match result {
-            Ok(()) => self.owed.push(Owed::Triggered(reply)),
-            // Whoever asked may be gone.
-            Err(error) => drop(reply.send(Err(error))),
+            Ok(()) => self.owed.push(Owed::Triggered(reply, Ok(()))),
+            // A refusal may rest on what is not durable yet.
+            Err(error) => self.owed.push(Owed::Triggered(reply, Err(error))),
         }
     }
 
@@ -300,11 +305,10 @@ impl Shard {
             Err(failure) => Err(RunError::Store(failure)),
         };
         match done {
-            Ok(()) => self.owed.push(Owed::Done(reply)),
-            // Sent before is as good as sent now; but the one that came before may not be durable yet.
-            Err(RunError::Rejected(Rejection::DuplicateSignal)) => self.owed.push(Owed::Done(reply)),
-            // Whoever asked may be gone.
-            Err(error) => drop(reply.send(Err(error))),
+            // Sent before is as good as sent now.
+            Ok(()) | Err(RunError::Rejected(Rejection::DuplicateSignal)) => self.owed.push(Owed::Done(reply, Ok(()))),
+            // A refusal may rest on what is not durable yet.
+            Err(error) => self.owed.push(Owed::Done(reply, Err(error))),
         }
     }
 
@@ -314,7 +318,12 @@ impl Shard {
             false => self.durable_outcome(run),
         };
         match outcome {
-            Ok(None) => self.waiters.entry(run).or_default().push(reply),
+            Ok(None) => {
+                let waiters = self.waiters.entry(run).or_default();
+                // Whoever gave up waiting must not pile up behind a run that lasts for months.
+                waiters.retain(|waiter| !waiter.is_canceled());
+                waiters.push(reply);
+            }
             // Whoever asked may be gone.
             Ok(Some(outcome)) => drop(reply.send(Ok(outcome))),
             Err(refusal) => drop(reply.send(Err(refusal.into()))),
@@ -327,12 +336,9 @@ impl Shard {
         if self.failed.is_some() {
             return;
         }
-        if self.runs.get(&run).is_some_and(|active| active.activation.run.incarnation() != incarnation) {
-            return;
-        }
         let result = result.map_err(|failure| failure.to_stored());
         let command = Command::EndAttempt { op, attempt, result, jitter: self.ports.entropy.next() as u32 };
-        self.try_later(Work::Command(run, command));
+        self.try_later(Work::Of(incarnation, run, command));
     }
 
     fn woken(&mut self, run: RunId) {
@@ -349,13 +355,17 @@ impl Shard {
 
     /// Does everything that time has brought to a run.
     fn wake(&mut self, run: RunId, now: Timestamp) {
-        loop {
+        for turn in 0.. {
+            if turn == TURNS {
+                // Others have their turn, and the log its commit.
+                return self.timers.keep(run, Some(now));
+            }
             let command = Command::Wake { jitter: self.ports.entropy.next() as u32 };
             match self.transact(Work::Command(run, command)) {
                 Ok(()) => {}
                 Err(Refusal::Rejected(_)) => break,
                 Err(Refusal::Store(failure)) if failure.is_disk_full() => {
-                    return self.timers.set(run, Some(now.after(AGAIN)));
+                    return self.timers.keep(run, Some(now.after(AGAIN)));
                 }
                 Err(refusal) => return self.give_up(run, &refusal),
             }
@@ -369,13 +379,13 @@ impl Shard {
             }
         }
         let due = active.activation.run.next_due(now);
-        self.timers.set(run, due);
+        self.timers.keep(run, due);
     }
 
     /// Does work that nobody waits for.
     fn try_later(&mut self, work: Work) {
         let run = match &work {
-            Work::Trigger(run, _) | Work::Command(run, _) => *run,
+            Work::Trigger(run, _) | Work::Command(run, _) | Work::Of(_, run, _) => *run,
         };
         match self.transact(work.clone()) {
             Ok(()) => {}
@@ -397,16 +407,18 @@ impl Shard {
 
     pub(super) fn give_up(&mut self, run: RunId, refusal: &Refusal) {
         match refusal {
-            Refusal::Store(failure) => self.fail(failure.clone()),
+            Refusal::Store(failure) if !failure.is_disk_full() => self.fail(failure.clone()),
             _ => tracing::error!(%run, ?refusal, "the run cannot go on for now"),
         }
     }
 
     pub(super) fn work_off(&mut self) {
-        while self.failed.is_none()
-            && let Some(work) = self.later.pop_front()
-        {
-            self.try_later(work);
+        // What these put off in turn waits for the next round: between rounds the log is committed.
+        for _ in 0..self.later.len() {
+            match self.later.pop_front() {
+                Some(work) if self.failed.is_none() => self.try_later(work),
+                Some(_) | None => return,
+            }
         }
     }
 
@@ -425,8 +437,8 @@ impl Shard {
         for owed in std::mem::take(&mut self.owed) {
             match owed {
                 // Whoever asked may be gone.
-                Owed::Triggered(reply) => drop(reply.send(Ok(()))),
-                Owed::Done(reply) => drop(reply.send(Ok(()))),
+                Owed::Triggered(reply, result) => drop(reply.send(result)),
+                Owed::Done(reply, result) => drop(reply.send(result)),
                 Owed::Step(run, task) => self.execute(run, task),
                 Owed::Closed(run) => self.closed(run),
             }
@@ -439,6 +451,12 @@ impl Shard {
         if !self.runs.contains_key(&run) {
             match self.take_active(run) {
                 Ok(active) => self.put_active(run, active),
+                Err(Refusal::Misuse { run, reason }) => {
+                    if let Err(refusal) = self.wedge(run, reason) {
+                        self.give_up(run, &refusal);
+                    }
+                    return;
+                }
                 Err(refusal) => return self.give_up(run, &refusal),
             }
         }
@@ -474,8 +492,8 @@ impl Shard {
         for owed in std::mem::take(&mut self.owed) {
             match owed {
                 // Whoever asked may be gone.
-                Owed::Triggered(reply) => drop(reply.send(Err(TriggerError::Store(failure.clone())))),
-                Owed::Done(reply) => drop(reply.send(Err(RunError::Store(failure.clone())))),
+                Owed::Triggered(reply, _) => drop(reply.send(Err(TriggerError::Store(failure.clone())))),
+                Owed::Done(reply, _) => drop(reply.send(Err(RunError::Store(failure.clone())))),
                 Owed::Step(..) | Owed::Closed(_) => {}
             }
         }
@@ -516,9 +534,11 @@ impl Shard {
     /// Drops the runs that have waited longest, beyond the bound. Everything of them is durable.
     fn evict(&mut self) {
         while self.parked.len() > self.settings.parked
-            && let Some((_, run)) = self.parked.pop_first()
+            && let Some((stamp, run)) = self.parked.pop_first()
         {
-            self.runs.remove(&run);
+            if self.runs.get(&run).is_some_and(|active| active.parked == Some(stamp)) {
+                self.runs.remove(&run);
+            }
         }
     }
 }

@@ -24,9 +24,14 @@ impl Timers {
         Timers { near: BTreeSet::new(), of: HashMap::new(), horizon: Timestamp(i64::MIN) }
     }
 
-    /// The run is to be woken then, or not at all.
+    /// The run is to be woken then, or not at all. The index knows of it too.
     pub(crate) fn set(&mut self, run: RunId, due: Option<Timestamp>) {
-        let due = due.filter(|due| *due <= self.horizon);
+        self.keep(run, due.filter(|due| *due <= self.horizon));
+    }
+
+    /// The run is to be woken then, and the index does not know: that the next attempt of a step has begun is no event, so
+    /// what is due after it stands in no row.
+    pub(crate) fn keep(&mut self, run: RunId, due: Option<Timestamp>) {
         let before = match due {
             Some(due) => self.of.insert(run, due),
             None => self.of.remove(&run),

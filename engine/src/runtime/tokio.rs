@@ -7,6 +7,7 @@ use super::ports::{Clock, Entropy, Spawn, Task};
 use super::shard::Shard;
 use super::watch::Busy;
 use rejoin_machine::Timestamp;
+use rejoin_store::Failure;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -110,11 +111,25 @@ pub(crate) fn start<R: Send + 'static, E: Send + 'static>(
             }
         };
         shard.flush();
-        let _ = ready.send(Ok(result));
-        drive(&mut shard, &inbox, &*clock, seal_after);
+        // Nobody owns an engine whose start was given up.
+        if ready.send(Ok(result)).is_ok() {
+            let _guard = CloseOnPanic(&inbox);
+            drive(&mut shard, &inbox, &*clock, seal_after);
+        }
         inbox.close(shard.failure());
         shard.close();
     })
+}
+
+/// Whoever waits for a shard whose thread has panicked is told so.
+struct CloseOnPanic<'a>(&'a Inbox);
+
+impl Drop for CloseOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.close(Some(Failure::Poisoned { cause: "the engine's thread panicked".to_owned() }));
+        }
+    }
 }
 
 /// Goes round until the shard is asked to stop and its steps have returned, or patience has ended.

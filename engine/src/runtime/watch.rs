@@ -17,6 +17,7 @@ pub(crate) struct Watchers {
 struct Sleeping {
     of_run: HashMap<RunId, Vec<oneshot::Sender<()>>>,
     of_all: Vec<oneshot::Sender<()>>,
+    closed: bool,
 }
 
 impl Watchers {
@@ -24,6 +25,9 @@ impl Watchers {
     pub(crate) fn next(&self, run: Option<RunId>) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         let mut sleeping = self.lock();
+        if sleeping.closed {
+            return receiver;
+        }
         match run {
             Some(run) => sleeping.of_run.entry(run).or_default().push(sender),
             None => sleeping.of_all.push(sender),
@@ -57,7 +61,7 @@ impl Watchers {
 
     /// Nothing will come any more.
     pub(crate) fn close(&self) {
-        *self.lock() = Sleeping::default();
+        *self.lock() = Sleeping { closed: true, ..Sleeping::default() };
     }
 
     fn lock(&self) -> MutexGuard<'_, Sleeping> {
