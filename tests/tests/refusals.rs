@@ -3,8 +3,7 @@
 use rejoin::time::seconds;
 use rejoin::{Builder, Context, Engine, Failure, Filter, RunError, RunStatus, StartError, TriggerError, Workflow};
 use rejoin_store::OpenError;
-use rejoin_store::disk::{Disk, DiskFile, Folder};
-use std::any::Any;
+use rejoin_tests::hooked::{Happening, Hooked};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -126,80 +125,17 @@ async fn a_follower_ends_with_the_engine() {
     assert!(tokio::time::timeout(seconds(5), late).await.expect("it ends").expect("readable").is_none());
 }
 
-/// A folder whose syncs begin to fail.
-struct Failing {
-    folder: Folder,
-    broken: Arc<AtomicBool>,
-}
-
-struct FailingFile {
-    file: Box<dyn DiskFile>,
-    broken: Arc<AtomicBool>,
-}
-
-impl Failing {
-    fn wrap(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        Box::new(FailingFile { file, broken: self.broken.clone() })
-    }
-}
-
-impl Disk for Failing {
-    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(self.wrap(self.folder.create(name)?))
-    }
-    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(self.wrap(self.folder.open(name)?))
-    }
-    fn open_read(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.folder.open_read(name)
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.folder.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.folder.remove(name)
-    }
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.folder.list()
-    }
-    fn sync_folder(&self) -> io::Result<()> {
-        self.folder.sync_folder()
-    }
-    fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
-        self.folder.lock()
-    }
-    fn lock_read(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
-        self.folder.lock_read()
-    }
-    fn name(&self) -> String {
-        self.folder.name()
-    }
-}
-
-impl DiskFile for FailingFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_at(buffer, offset)
-    }
-    fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_at(buffer, offset)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        if self.broken.load(Ordering::SeqCst) { Err(io::Error::other("a broken disk")) } else { self.file.sync_data() }
-    }
-    fn sync_all(&self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-}
-
 #[tokio::test]
 async fn inv_s10_a_failed_sync_stops_the_engine_and_everybody_is_told_why() {
     let folder = tempfile::tempdir().expect("a folder");
     let broken = Arc::new(AtomicBool::new(false));
     let wrapped = broken.clone();
-    let failing = app(folder.path()).wrap_disk(move |folder| Failing { folder, broken: wrapped });
+    let failing = app(folder.path()).wrap_disk(move |folder| {
+        Hooked::new(folder, move |_, happening| match happening {
+            Happening::SyncData if wrapped.load(Ordering::SeqCst) => Err(io::Error::other("a broken disk")),
+            _ => Ok(()),
+        })
+    });
     let engine = failing.start().await.expect("it starts");
     let run = engine.trigger(&WAITS, vec![1]).await.expect("a run");
     let waiting = tokio::spawn({

@@ -8,10 +8,9 @@
 //! Beside the engine's figures stands what one bare synced write costs on the same disk in the same minute.
 
 use rejoin::{Context, Engine, Failure, Workflow};
-use rejoin_store::disk::{Disk, DiskFile, Folder};
+use rejoin_tests::hooked::{Happening, Hooked};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use std::any::Any;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -48,80 +47,24 @@ async fn steps(ctx: Context, seed: u32) -> Result<u32, Failure> {
     Ok(sum)
 }
 
-/// Counts what is written to segment files, and how often they are synced.
-struct Counting {
-    disk: Folder,
-    counts: Arc<Counts>,
-}
-
+/// What was written to segment files, and how often a commit of them was synced. Closing a segment and beginning the next
+/// is no commit; it comes once in 64 MiB.
 #[derive(Default)]
 struct Counts {
     syncs: AtomicU64,
     bytes: AtomicU64,
 }
 
-struct CountingFile {
-    file: Box<dyn DiskFile>,
-    counts: Arc<Counts>,
-}
-
-impl Counting {
-    fn wrap(&self, name: &str, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        if name.ends_with(".seg") { Box::new(CountingFile { file, counts: self.counts.clone() }) } else { file }
-    }
-}
-
-impl Disk for Counting {
-    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(self.wrap(name, self.disk.create(name)?))
-    }
-    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(self.wrap(name, self.disk.open(name)?))
-    }
-    fn open_read(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.disk.open_read(name)
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-    fn sync_folder(&self) -> io::Result<()> {
-        self.disk.sync_folder()
-    }
-    fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
-        self.disk.lock()
-    }
-    fn lock_read(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
-        self.disk.lock_read()
-    }
-    fn name(&self) -> String {
-        self.disk.name()
-    }
-}
-
-impl DiskFile for CountingFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_at(buffer, offset)
-    }
-    fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
-        self.counts.bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
-        self.file.write_at(buffer, offset)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
-        self.file.sync_data()
-    }
-    // Closing a segment and beginning the next: twice in 64 MiB, and no commit.
-    fn sync_all(&self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
+impl Counts {
+    fn count(&self, file: &str, happening: Happening) {
+        let (bytes, syncs) = match happening {
+            _ if !file.ends_with(".seg") => (0, 0),
+            Happening::Write(bytes) => (bytes as u64, 0),
+            Happening::SyncData => (0, 1),
+            Happening::SyncAll => (0, 0),
+        };
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.syncs.fetch_add(syncs, Ordering::Relaxed);
     }
 }
 
@@ -175,7 +118,12 @@ async fn load(folder: &Path, runs: usize, in_flight: usize) -> rejoin::Result<Fi
     let counter = counts.clone();
     let engine = Engine::open(folder)
         .workflow(&W1, steps)
-        .wrap_disk(move |disk| Counting { disk, counts: counter })
+        .wrap_disk(move |folder| {
+            Hooked::new(folder, move |file, happening| {
+                counter.count(file, happening);
+                Ok(())
+            })
+        })
         .start()
         .await?;
     // Warm, and past the first segments.
