@@ -51,6 +51,7 @@ impl From<OpenError> for Trouble {
             }
             other @ (OpenError::Locked { .. }
             | OpenError::NewerFormat { .. }
+            | OpenError::IndexAhead { .. }
             | OpenError::Settings(_)
             | OpenError::Failure(_)) => Trouble::Store(other),
         }

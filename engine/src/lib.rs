@@ -44,6 +44,7 @@ mod engine;
 mod error;
 mod failure;
 pub mod history;
+mod listing;
 mod projection;
 mod replay;
 mod runtime;
@@ -67,7 +68,8 @@ pub use rejoin_machine::retry::Policy as RetryPolicy;
 pub use rejoin_machine::{CallKey, Event, FailureKind, Limits, OpNo, Payload, Rejection, RunId, Timestamp, Transition};
 /// The disk under the log, for those who put something of their own between: see [`Builder::wrap_disk`].
 pub use rejoin_store::disk;
-pub use runtime::{Clock, Entropy, Ports, Settings, Spawn, Task};
+pub use rejoin_store::journal::Progress;
+pub use runtime::{Clock, Entropy, IndexKind, Ports, Settings, Spawn, Task};
 pub use workflow::Workflow;
 
 /// The library's result.

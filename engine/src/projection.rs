@@ -1,6 +1,6 @@
 //! What a list of runs shows: one row per run, folded from its records, and the keys that list it.
 
-use crate::codec;
+use crate::{codec, listing};
 use rejoin_machine::{Event, RunId, Timestamp, Transition};
 use rejoin_store::index::{Fold, Key, Row, Table};
 use rejoin_store::{Record, StreamId};
@@ -51,7 +51,7 @@ impl RunStatus {
     }
 
     /// Whether something must be done for the run when a process takes it over. A suspended one only waits.
-    fn is_active(self) -> bool {
+    pub(crate) fn is_active(self) -> bool {
         !self.is_closed() && self != RunStatus::Suspended
     }
 
@@ -118,18 +118,15 @@ pub struct RunRow {
 pub(crate) mod tables {
     use rejoin_store::index::Table;
 
-    /// Runs that must be loaded when a process takes them over: run id.
-    pub(crate) const ACTIVE: Table = Table(1);
+    /// Runs: project, workflow, status, time with the newest first, run id. The time is when the run ended, or, while it has
+    /// not, when it was triggered.
+    pub(crate) const LIST: Table = Table(1);
     /// Runs that time will wake: due time, run id.
     pub(crate) const DUE: Table = Table(2);
-    /// All runs of a project, newest first: project, time, run id.
-    pub(crate) const ALL: Table = Table(3);
-    /// project, status, time, run id.
-    pub(crate) const STATUS: Table = Table(4);
-    /// project, workflow, time, run id.
-    pub(crate) const WORKFLOW: Table = Table(5);
-    /// Children of a run, oldest first: parent, time, run id.
-    pub(crate) const CHILDREN: Table = Table(6);
+    /// Runs by label: project, name, value, time as above, run id.
+    pub(crate) const LABEL: Table = Table(3);
+    /// Children of a run, newest first: parent, time as above, run id.
+    pub(crate) const CHILDREN: Table = Table(4);
 }
 
 /// A time as eight bytes that sort like it.
@@ -149,6 +146,12 @@ pub(crate) fn text_key(key: &mut Key, text: &str) {
     key.extend_from_slice(text.as_bytes());
 }
 
+/// How many bytes a text takes that stands at the front of a key.
+pub(crate) fn text_length(key: &[u8]) -> Option<usize> {
+    let length = u16::from_be_bytes(key.get(..2)?.try_into().ok()?);
+    Some(2 + usize::from(length))
+}
+
 /// How many bytes at the front of an encoded row no key depends on.
 const UNLISTED: usize = 16;
 
@@ -157,19 +160,23 @@ pub struct Projection;
 
 impl Fold for Projection {
     fn version(&self) -> u32 {
-        1
+        2
     }
 
-    fn fold(&self, previous: Option<&[u8]>, record: &Record) -> Row {
-        let before = previous.and_then(RunRow::decode);
-        let Ok(transition) = codec::decode(record.format, &record.payload) else {
-            // The row stays as it was; reading the run itself says what is wrong.
-            return previous.map(Row::from).unwrap_or_else(|| Row::from([]));
-        };
-        match RunRow::fold(before, record, &transition).and_then(|row| codec::to_bytes(&row).ok()) {
-            Some(bytes) => Row::from(bytes),
-            None => previous.map(Row::from).unwrap_or_else(|| Row::from([])),
+    fn fold(&self, previous: Option<&[u8]>, records: &[Record]) -> Option<Row> {
+        let mut row = previous.and_then(RunRow::decode);
+        for record in records {
+            // A record that cannot be read leaves the row as it was; reading the run itself says what is wrong.
+            if let Ok(transition) = codec::decode(record.format, &record.payload) {
+                row = RunRow::fold(row, record, &transition);
+            }
         }
+        codec::to_bytes(&row?).ok().map(Row::from)
+    }
+
+    fn is_live(&self, row: &[u8]) -> bool {
+        // The status stands first behind what no key depends on, as a little-endian number.
+        row.get(UNLISTED).is_none_or(|status| *status < RunStatus::Completed as u8)
     }
 
     fn same_keys(&self, before: &[u8], after: &[u8]) -> bool {
@@ -255,31 +262,31 @@ impl RunRow {
 
     fn keys(&self, stream: StreamId) -> Vec<(Table, Key)> {
         let id = &stream.0;
-        let newest_first = time_key(self.triggered_at).map(|byte| !byte);
-        let listed = |head: &dyn Fn(&mut Key)| {
-            let mut key = Key::with_capacity(64);
-            text_key(&mut key, &self.project);
-            head(&mut key);
-            key.extend_from_slice(&newest_first);
-            key.extend_from_slice(id);
-            key
-        };
-        let mut keys = vec![
-            (tables::ALL, listed(&|_| {})),
-            (tables::STATUS, listed(&|key| key.push(self.status as u8))),
-            (tables::WORKFLOW, listed(&|key| text_key(key, &self.workflow))),
-        ];
-        if self.status.is_active() {
-            keys.push((tables::ACTIVE, id.to_vec()));
-        }
+        let time = if self.status.is_closed() { self.updated_at } else { self.triggered_at };
+        let newest_first = time_key(time).map(|byte| !byte);
+        let list = listing::with_status(&listing::group(&self.project, &self.workflow), self.status);
+        let mut keys = vec![(tables::LIST, [&list[..], &newest_first, id].concat())];
         if let Some(due) = self.due {
             keys.push((tables::DUE, [&time_key(due)[..], id].concat()));
         }
         if let Some(parent) = self.parent {
-            keys.push((tables::CHILDREN, [&parent.0[..], &time_key(self.triggered_at), id].concat()));
+            keys.push((tables::CHILDREN, [&parent.0[..], &newest_first, id].concat()));
+        }
+        for (name, value) in &self.labels {
+            let label = label_key(&self.project, name, value);
+            keys.push((tables::LABEL, [&label[..], &newest_first, id].concat()));
         }
         keys
     }
+}
+
+/// The head of the entries of a label.
+pub(crate) fn label_key(project: &str, name: &str, value: &str) -> Key {
+    let mut key = Key::new();
+    text_key(&mut key, project);
+    text_key(&mut key, name);
+    text_key(&mut key, value);
+    key
 }
 
 #[cfg(test)]
@@ -325,6 +332,14 @@ mod tests {
             assert!(!Projection.same_keys(&before, &bytes(&other)), "{other:?}");
         }
         assert!(!Projection.same_keys(&[], &[]));
+    }
+
+    #[test]
+    fn a_row_is_live_until_its_run_has_ended() {
+        for status in RunStatus::ALL {
+            let bytes = codec::to_bytes(&RunRow { status, ..row() }).expect("a row");
+            assert_eq!(Projection.is_live(&bytes), !status.is_closed(), "{status}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::history::Entry;
 use crate::runtime::{Busy, Clock, Entropy, Inbox, Ports, Shard, Spawn, Task, Watchers};
 use rejoin_machine::{Run, RunId, Span, Timestamp};
 use rejoin_store::Log;
-use rejoin_store::journal::{Journal, Options, Prepare};
+use rejoin_store::journal::{Journal, Options, Upkeep};
 use rejoin_store::simulated::{Outcome, SimDisk};
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -143,7 +143,7 @@ impl Simulation {
         let options = Options {
             first_segment: world.segments.0,
             largest_segment: world.segments.1,
-            prepare: Prepare::Inline,
+            upkeep: Upkeep::Inline,
             store_id: Some([7; 16]),
             ..parts.journal
         };

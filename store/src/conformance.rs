@@ -58,9 +58,11 @@ impl Fold for LastPayload {
     fn version(&self) -> u32 {
         1
     }
-    fn fold(&self, previous: Option<&[u8]>, record: &Record) -> Row {
-        let count = previous.map_or(0, |row| u32::from_be_bytes([row[0], row[1], row[2], row[3]])) + 1;
-        [&count.to_be_bytes()[..], &record.payload[..record.payload.len().min(16)]].concat().into()
+    fn fold(&self, previous: Option<&[u8]>, records: &[Record]) -> Option<Row> {
+        let before = previous.map_or(0, |row| u32::from_be_bytes([row[0], row[1], row[2], row[3]]));
+        let count = before + records.len() as u32;
+        let payload = &records.last()?.payload;
+        Some([&count.to_be_bytes()[..], &payload[..payload.len().min(16)]].concat().into())
     }
     fn keys(&self, stream: StreamId, row: &[u8]) -> Vec<(Table, Key)> {
         let (count, payload) = row.split_at(4);

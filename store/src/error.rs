@@ -76,6 +76,9 @@ pub enum Failure {
         /// Another stream, of another shard.
         second: StreamId,
     },
+    /// A tombstone for a stream that is not said to exist, or with a payload.
+    #[error("the tombstone of stream {0} must name the version that it ends, and have no payload")]
+    Tombstone(StreamId),
     /// The batch has no records.
     #[error("an empty batch")]
     Empty,
@@ -103,6 +106,7 @@ impl Failure {
             | Failure::Poisoned { .. }
             | Failure::TooLarge { .. }
             | Failure::TwoShards { .. }
+            | Failure::Tombstone(_)
             | Failure::Empty
             | Failure::NoSuchRecord(_)
             | Failure::Index(_) => false,
@@ -146,6 +150,19 @@ pub enum OpenError {
         folder: String,
         /// The operating system's answer.
         source: Arc<io::Error>,
+    },
+    /// The index has seen more of the log than there is: one of the two was put back from an older copy.
+    #[error(
+        "the index of {folder} has seen the log up to record {index}, and the log ends at {log}: records that were acknowledged are \
+         missing. Restore the log, or remove the index if the older log is meant; nothing was changed"
+    )]
+    IndexAhead {
+        /// The folder.
+        folder: String,
+        /// What the index has seen.
+        index: Lsn,
+        /// Where the log ends.
+        log: Lsn,
     },
     /// The settings do not fit the store.
     #[error("{0}")]

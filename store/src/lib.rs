@@ -5,7 +5,7 @@
 //!
 //! - [`Log`] is the one trait. [`journal::Journal`] keeps it on disk, [`memory::Memory`] in memory.
 //! - [`disk::Disk`] is what the journal writes to: a real folder, or [`simulated::SimDisk`] with faults.
-//! - [`index::Index`] holds rows that can be rebuilt from the log at any time.
+//! - [`index`] holds rows that can be rebuilt from the log at any time.
 //!
 //! `FORMAT.md` beside this crate draws the bytes on disk and says what is undecidable after a crash.
 
@@ -21,7 +21,7 @@ mod record;
 pub mod simulated;
 
 pub use error::{Conflict, Damage, Failure, OpenError};
-pub use record::{Chain, GENESIS, Head, Lsn, NewRecord, Record, Shard, StreamId, Version, link};
+pub use record::{Chain, GENESIS, Head, Lsn, NewRecord, Record, Shard, StreamId, TOMBSTONE, Version, link};
 
 use index::{Key, KeyRange, Row, Table};
 

@@ -3,8 +3,8 @@
 //! It keeps the promises of [`Log`] as plainly as they can be kept, except the one about crashes: it is
 //! gone with the process.
 
-use crate::index::{Change, Fold, Index, Key, KeyRange, MemoryIndex, Row, Table};
-use crate::record::{GENESIS, Head, Lsn, NewRecord, Record, Shard, StreamId, Version, link};
+use crate::index::{Change, Fold, Key, KeyRange, MemoryMap, Row, Rows, Table};
+use crate::record::{GENESIS, Head, Lsn, NewRecord, Record, Shard, StreamId, StreamMap, TOMBSTONE, Version, link};
 use crate::{Conflict, Failure, Feed, Log, Space, journal};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ pub struct Memory {
     shards: u16,
     batch_limit: usize,
     fold: Arc<dyn Fold>,
-    index: MemoryIndex,
+    rows: Rows,
     state: Mutex<State>,
 }
 
@@ -24,7 +24,7 @@ struct State {
     records: Vec<Record>,
     /// How many of them are committed.
     durable: usize,
-    /// The places of each stream's records.
+    /// The places of each stream's records, in all its lives.
     streams: HashMap<StreamId, Vec<Lsn>>,
 }
 
@@ -32,7 +32,8 @@ impl Memory {
     /// An empty log of `shards` shards (0 counts as 1), with the batch limit of [`journal::Options`]'s default.
     pub fn new(shards: u16, fold: Arc<dyn Fold>) -> Memory {
         let batch_limit = journal::Options::default().batch_limit;
-        Memory { shards: shards.max(1), batch_limit, fold, index: MemoryIndex::default(), state: Mutex::default() }
+        let rows = Rows::empty(Box::new(MemoryMap::default()), fold.clone(), [0; 16]);
+        Memory { shards: shards.max(1), batch_limit, fold, rows, state: Mutex::default() }
     }
 
     /// The same log with another limit for batches, in bytes, measured as the journal measures.
@@ -46,22 +47,23 @@ impl Memory {
     }
 
     /// Rows of the records that become durable now.
-    fn fold_records(&self, records: &[Record]) -> Result<Vec<Change>, Failure> {
-        let mut rows: HashMap<StreamId, (Option<Row>, Row)> = HashMap::new();
+    fn fold_records(&self, records: &[Record]) -> Result<StreamMap<Change>, Failure> {
+        let mut changes: StreamMap<Change> = StreamMap::default();
         for record in records {
-            let (first, before) = match rows.remove(&record.stream) {
-                Some((first, row)) => (first, Some(row)),
+            let change = match changes.remove(&record.stream) {
+                Some(change) => change,
                 None => {
-                    let row = self.index.row(record.stream)?;
-                    (row.clone(), row)
+                    let before = self.rows.row(record.stream)?;
+                    Change { before: before.clone(), after: before }
                 }
             };
-            rows.insert(record.stream, (first, self.fold.fold(before.as_deref(), record)));
+            let after = match record.format {
+                TOMBSTONE => None,
+                _ => self.fold.fold(change.after.as_deref(), std::slice::from_ref(record)),
+            };
+            changes.insert(record.stream, Change { after, ..change });
         }
-        let change = |(stream, (before, row)): (StreamId, (Option<Row>, Row))| {
-            Change::between(&*self.fold, stream, before.as_deref(), row)
-        };
-        Ok(rows.into_iter().map(change).collect())
+        Ok(changes)
     }
 }
 
@@ -71,8 +73,16 @@ impl State {
         &self.records[lsn.0 as usize - 1]
     }
 
+    /// The records that a stream has when the log ends at `end`: those behind its last tombstone.
+    fn life(&self, stream: StreamId, end: usize) -> impl Iterator<Item = &Record> {
+        let places = self.streams.get(&stream).map(Vec::as_slice).unwrap_or_default();
+        let places = &places[..places.partition_point(|lsn| lsn.0 <= end as u64)];
+        let tombstone = places.iter().rposition(|lsn| self.record(*lsn).format == TOMBSTONE);
+        places[tombstone.map_or(0, |at| at + 1)..].iter().map(|lsn| self.record(*lsn))
+    }
+
     fn tip(&self, stream: StreamId) -> Option<&Record> {
-        self.streams.get(&stream).and_then(|places| places.last()).map(|lsn| self.record(*lsn))
+        self.life(stream, self.records.len()).last()
     }
 
     fn push(&mut self, new: &NewRecord) {
@@ -99,7 +109,7 @@ impl Log for Memory {
             if *actual != expected {
                 return Ok(Err(Conflict { stream, expected, actual: *actual }));
             }
-            *actual = actual.next();
+            *actual = if record.format == TOMBSTONE { Version::NONE } else { actual.next() };
         }
         batch.iter().for_each(|record| state.push(record));
         Ok(Ok(Lsn(state.records.len() as u64)))
@@ -109,7 +119,7 @@ impl Log for Memory {
         let mut state = self.state();
         let changes = self.fold_records(&state.records[state.durable..])?;
         let durable = Lsn(state.records.len() as u64);
-        self.index.apply(changes, durable)?;
+        self.rows.apply(&changes, durable)?;
         state.durable = state.records.len();
         Ok(durable)
     }
@@ -124,11 +134,8 @@ impl Log for Memory {
 
     fn read(&self, stream: StreamId, from: Version, limit: usize) -> Result<Vec<Record>, Failure> {
         let state = self.state();
-        let durable = Lsn(state.durable as u64);
-        let places = state.streams.get(&stream).map(Vec::as_slice).unwrap_or_default();
         let skipped = usize::try_from(from.0.saturating_sub(1)).unwrap_or(usize::MAX);
-        let places = places.iter().skip(skipped).take_while(|lsn| **lsn <= durable).take(limit);
-        Ok(places.map(|lsn| state.record(*lsn).clone()).collect())
+        Ok(state.life(stream, state.durable).skip(skipped).take(limit).cloned().collect())
     }
 
     fn follow(&self, shard: Shard, after: Lsn, limit: usize) -> Result<Feed, Failure> {
@@ -148,11 +155,11 @@ impl Log for Memory {
     }
 
     fn row(&self, stream: StreamId) -> Result<Option<Row>, Failure> {
-        Ok(self.index.row(stream)?)
+        Ok(self.rows.row(stream)?)
     }
 
     fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<(Key, StreamId)>, Failure> {
-        Ok(self.index.scan(table, range, limit)?)
+        Ok(self.rows.scan(table, range, limit)?)
     }
 
     fn space(&self) -> Space {

@@ -34,6 +34,14 @@ impl fmt::Debug for StreamId {
     }
 }
 
+/// A map by stream.
+pub(crate) type StreamMap<V> = std::collections::HashMap<StreamId, V, foldhash::fast::RandomState>;
+
+/// The format of a record that ends its stream: a **tombstone**, without payload. When it is durable the stream does not
+/// exist any more, as if it had never been; a new one of that name begins at version 1 with a new chain. Its records go
+/// from the disk when their segments are cleaned, and the tombstone when none of them is left.
+pub const TOMBSTONE: u16 = u16::MAX;
+
 /// One of the store's shards. A batch never spans two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(pub u16);

@@ -31,13 +31,13 @@ fn open_error(started: Result<Engine, StartError>) -> OpenError {
     }
 }
 
-/// Every file of a folder and what is in it.
+/// Every file of a folder and of those in it, and what is in it.
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .expect("a folder")
-        .map(|file| file.expect("a file").path())
-        .map(|path| (path.clone(), std::fs::read(&path).expect("readable")))
-        .collect();
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let mut files: Vec<_> =
+        files.into_iter().map(|path| (path.clone(), std::fs::read(&path).expect("readable"))).collect();
+    files.extend(folders.iter().flat_map(|folder| self::files(folder)));
     files.sort();
     files
 }

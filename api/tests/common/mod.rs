@@ -183,6 +183,12 @@ pub fn picture(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     let mut picture = BTreeMap::from([(String::new(), (Vec::new(), written(folder)))]);
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            picture.extend(
+                self::picture(&path).into_iter().map(|(name, seen)| (path.join(name).display().to_string(), seen)),
+            );
+            continue;
+        }
         picture.insert(path.display().to_string(), (fs::read(&path).unwrap(), written(&path)));
     }
     picture

@@ -7,16 +7,17 @@ use crate::error::StartError;
 use crate::failure::Failure;
 use crate::projection::Projection;
 use crate::runtime::tokio::{self, SystemClock, SystemEntropy, TokioSpawn};
-use crate::runtime::{Busy, Inbox, Ports, Settings, Shard, Watchers};
+use crate::runtime::{Busy, Inbox, IndexKind, Ports, Settings, Shard, Watchers};
 use crate::workflow::{Registry, Workflow};
 use futures_channel::oneshot;
 use rejoin_machine::Limits;
 use rejoin_store::disk::{Disk, Folder};
-use rejoin_store::journal::{Journal, Options};
+use rejoin_store::index::{Backend, Fjall, Home, Sled};
+use rejoin_store::journal::{Journal, Options, Progress};
 use rejoin_store::{Log, OpenError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 type Wrap = Box<dyn FnOnce(Folder) -> Arc<dyn Disk> + Send>;
@@ -72,6 +73,19 @@ impl Builder {
         self
     }
 
+    /// Another library for the index than sled.
+    pub fn index(mut self, index: IndexKind) -> Self {
+        self.settings.index = index;
+        self
+    }
+
+    /// Is told how far the index is where it must be made again from the log at the start, which takes a while for millions of
+    /// runs.
+    pub fn on_progress(mut self, report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.journal.progress = Some(Arc::new(report));
+        self
+    }
+
     /// Limits other than the defaults.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
@@ -123,6 +137,7 @@ impl Builder {
             let (ports, inbox, watchers, busy) = (ports.clone(), inbox.clone(), watchers.clone(), busy.clone());
             let (folder, disk, options) = (self.folder, self.disk, self.journal);
             move || {
+                let options = Options { index: home(settings.index, &folder), ..options };
                 let log = open_log(folder, disk, options)?;
                 let mut shard = Shard::new(log.clone(), ports, settings, around, inbox, watchers, busy);
                 shard.recover()?;
@@ -160,6 +175,15 @@ pub(crate) struct Parts {
     pub(crate) project: String,
 }
 
+fn home(kind: IndexKind, folder: &Path) -> Home {
+    let backend: Arc<dyn Backend> = match kind {
+        IndexKind::Sled => Arc::new(Sled),
+        IndexKind::Fjall => Arc::new(Fjall),
+        IndexKind::Memory => return Home::Memory,
+    };
+    Home::Folder { backend, path: folder.join("index") }
+}
+
 fn open_log(folder: PathBuf, wrap: Option<Wrap>, options: Options) -> Result<Arc<dyn Log>, OpenError> {
     let folder = Folder::create(&folder)
         .map_err(|source| OpenError::NotWritable { folder: folder.display().to_string(), source: Arc::new(source) })?;
@@ -174,6 +198,9 @@ fn open_log(folder: PathBuf, wrap: Option<Wrap>, options: Options) -> Result<Arc
             bytes = cut.bytes,
             "the log ended in a write that was never acknowledged; it was cut off"
         );
+    }
+    if let Some(reason) = journal.index_rebuilt() {
+        tracing::debug!(reason, "the index was made again from the log");
     }
     Ok(Arc::new(journal))
 }

@@ -3,13 +3,13 @@
 use super::Engine;
 use crate::error::RunError;
 use crate::history::Entry;
-use crate::projection::{RunRow, RunStatus, tables, text_key};
+use crate::listing::{self, Merged, PLACE, Times};
+use crate::projection::{RunRow, RunStatus, label_key, tables, text_key};
 use crate::replay;
 use rejoin_machine::{Op, RunId, Timestamp};
-use rejoin_store::index::{Key, prefix};
+use rejoin_store::index::{Key, Table};
 use rejoin_store::{Lsn, Shard, StreamId, Version};
 use std::collections::VecDeque;
-use std::ops::Bound;
 
 /// How many records a follower reads at a time.
 const PAGE: usize = 256;
@@ -23,9 +23,15 @@ pub struct Filter {
     pub workflow: Option<String>,
     /// The children of this run.
     pub parent: Option<RunId>,
+    /// Those with this label: name and value.
+    pub label: Option<(String, String)>,
+    /// Those not before this time. The time of a run is when it ended, or, while it has not, when it was triggered.
+    pub from: Option<Timestamp>,
+    /// Those before this time.
+    pub until: Option<Timestamp>,
 }
 
-/// A page of runs: newest first, children oldest first.
+/// A page of runs, newest first: by when they ended, or, while they have not, by when they were triggered.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// The runs.
@@ -87,57 +93,49 @@ impl Engine {
     ///
     /// [`RunError::Store`] if the index cannot be read.
     pub fn list(&self, filter: &Filter, from: Option<&[u8]>, limit: usize) -> Result<Page, RunError> {
-        let (table, head) = self.listing(filter);
-        let mut end = Key::new();
-        let (first, last) = prefix(&head, &mut end);
-        // Where another list ended is no place in this one.
-        let from = from.filter(|from| from.starts_with(&head));
-        let mut first = from.map_or(first, Bound::Excluded);
+        let log = &*self.shared.log;
+        let (table, heads) = self.listing(filter)?;
+        let times = Times { from: filter.from, until: filter.until };
+        let from = from.filter(|from| from.len() == PLACE);
+        let mut entries = Merged::new(log, table, heads, times, from)?;
         let mut page = Page::default();
-        let mut buffer;
-        while page.runs.len() < limit {
-            let found = self.shared.log.scan(table, (first, last), PAGE)?;
-            for (key, stream) in &found {
-                let row = self.shared.log.row(*stream)?.and_then(|row| RunRow::decode(&row));
-                let Some(row) = row.filter(|row| row.project == self.shared.project && matches(filter, row)) else {
-                    continue;
-                };
-                if page.runs.len() == limit {
-                    return Ok(page);
-                }
-                page.runs.push(RunInfo { id: RunId(stream.0), row, waits: Vec::new() });
-                page.next = Some(key.clone());
+        let mut last = None;
+        while let Some((place, stream)) = entries.next()? {
+            let row = log.row(stream)?.and_then(|row| RunRow::decode(&row));
+            let Some(row) = row.filter(|row| row.project == self.shared.project && matches(filter, row)) else {
+                continue;
+            };
+            if page.runs.len() == limit {
+                page.next = last;
+                break;
             }
-            match found.last() {
-                Some((key, _)) if found.len() == PAGE => {
-                    buffer = key.clone();
-                    first = Bound::Excluded(&buffer);
-                }
-                Some(_) | None => {
-                    page.next = None;
-                    return Ok(page);
-                }
-            }
+            page.runs.push(RunInfo { id: RunId(stream.0), row, waits: Vec::new() });
+            last = Some(place.to_vec());
         }
         Ok(page)
     }
 
-    /// The narrowest table for a filter, and the beginning of its keys.
-    fn listing(&self, filter: &Filter) -> (rejoin_store::index::Table, Key) {
+    /// The narrowest table for a filter, and the heads of its entries.
+    fn listing(&self, filter: &Filter) -> Result<(Table, Vec<Key>), RunError> {
+        let project = &self.shared.project;
         if let Some(parent) = filter.parent {
-            return (tables::CHILDREN, parent.0.to_vec());
+            return Ok((tables::CHILDREN, vec![parent.0.to_vec()]));
         }
-        let mut key = Key::new();
-        text_key(&mut key, &self.shared.project);
-        if let Some(status) = filter.status {
-            key.push(status as u8);
-            return (tables::STATUS, key);
+        if let Some((name, value)) = &filter.label {
+            return Ok((tables::LABEL, vec![label_key(project, name, value)]));
         }
-        if let Some(workflow) = &filter.workflow {
-            text_key(&mut key, workflow);
-            return (tables::WORKFLOW, key);
-        }
-        (tables::ALL, key)
+        let groups = match &filter.workflow {
+            Some(workflow) => vec![listing::group(project, workflow)],
+            None => {
+                let mut head = Key::new();
+                text_key(&mut head, project);
+                listing::groups(&*self.shared.log, &head)?
+            }
+        };
+        let statuses = filter.status.map_or(RunStatus::ALL.to_vec(), |status| vec![status]);
+        let of_group =
+            |group: &Key| statuses.iter().map(|status| listing::with_status(group, *status)).collect::<Vec<_>>();
+        Ok((tables::LIST, groups.iter().flat_map(of_group).collect()))
     }
 
     /// How a run stands and what it waits for.
@@ -193,6 +191,7 @@ fn matches(filter: &Filter, row: &RunRow) -> bool {
     filter.status.is_none_or(|status| row.status == status)
         && filter.workflow.as_ref().is_none_or(|workflow| row.workflow == *workflow)
         && filter.parent.is_none_or(|parent| row.parent == Some(parent))
+        && filter.label.as_ref().is_none_or(|label| row.labels.contains(label))
 }
 
 fn wait_of(op: &Op) -> Wait {

@@ -4,32 +4,30 @@ use super::batch::cancel_of;
 use super::shard::{Active, Owed, Refusal, Shard, Work};
 use crate::activation::{Activation, ReplayError};
 use crate::history::Entry;
-use crate::projection::{RunRow, tables};
+use crate::listing::{self, Merged, Times};
+use crate::projection::{RunRow, RunStatus, tables};
 use crate::replay;
 use rejoin_machine::{Command, Effect, Event, Outcome, RunId, Timestamp, Transition};
 use rejoin_store::{Failure, Log, Record, StreamId, Version};
-use std::ops::Bound;
-
-/// How many runs are looked up at a time.
-const PAGE: usize = 10_000;
 
 impl Shard {
     /// Takes over the runs of the log: those that something must be done for are loaded, the others wait where they are.
     pub(crate) fn recover(&mut self) -> Result<(), Failure> {
         let now = self.ports.clock.now();
         self.timers.refill(&*self.log, now)?;
-        let mut from: Option<Vec<u8>> = None;
-        loop {
-            let start = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let found = self.log.scan(tables::ACTIVE, (start, Bound::Unbounded), PAGE)?;
-            for (_, stream) in &found {
-                if let Err(refusal) = self.resume(RunId(stream.0), now) {
-                    self.give_up(RunId(stream.0), &refusal);
-                }
-            }
-            match found.last() {
-                Some((key, _)) if found.len() == PAGE => from = Some(key.clone()),
-                Some(_) | None => break,
+        let log = self.log.clone();
+        let active = || RunStatus::ALL.into_iter().filter(|status| status.is_active());
+        let groups = listing::groups(&*log, &[])?;
+        let heads = groups.iter().flat_map(|group| active().map(|status| listing::with_status(group, status)));
+        let mut found = Merged::new(&*log, tables::LIST, heads.collect(), Times::default(), None)?;
+        // All of them first: what goes on moves in the list.
+        let mut runs = Vec::new();
+        while let Some((_, stream)) = found.next()? {
+            runs.push(stream);
+        }
+        for stream in runs {
+            if let Err(refusal) = self.resume(RunId(stream.0), now) {
+                self.give_up(RunId(stream.0), &refusal);
             }
         }
         self.work_off();

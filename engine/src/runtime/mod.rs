@@ -21,9 +21,24 @@ pub(crate) use watch::{Busy, Watchers};
 use rejoin_machine::Limits;
 use std::time::Duration;
 
+/// Which library keeps the index, in the folder `index` of the data folder. What it holds can be made again from the log, so a
+/// folder may be opened with another one than before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IndexKind {
+    /// [sled](https://docs.rs/sled/0.34.7).
+    #[default]
+    Sled,
+    /// [fjall](https://docs.rs/fjall/3): less CPU and less disk, for the highest rates.
+    Fjall,
+    /// None: the index is made again in memory at every start.
+    Memory,
+}
+
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Which library keeps the index.
+    pub index: IndexKind,
     /// How large things may become.
     pub limits: Limits,
     /// How many resting handlers are kept in memory; the others are read again from their histories when they are woken.
@@ -43,6 +58,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            index: IndexKind::default(),
             limits: Limits::default(),
             parked: 10_000,
             concurrent_steps: 1024,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::disk::{Disk, Folder};
-use crate::journal::{Journal, Options, Prepare};
+use crate::journal::{Journal, Options, Upkeep};
 use crate::memory::Memory;
 use crate::simulated::SimDisk;
 use tempfile::TempDir;
@@ -19,15 +19,15 @@ impl Backend for InMemory {
 }
 
 /// Segments so small that nearly every case fills some.
-fn small(setup: Setup, prepare: Prepare) -> Options {
+fn small(setup: Setup, upkeep: Upkeep) -> Options {
     let Setup { shards, batch_limit } = setup;
     let sizes = Options { first_segment: 4096, largest_segment: 16_384, ..Options::default() };
-    Options { shards, batch_limit, prepare, fold: fold(), ..sizes }
+    Options { shards, batch_limit, upkeep, fold: fold(), ..sizes }
 }
 
 /// Segments in which readers find their way by several marks.
 fn large(setup: Setup) -> Options {
-    Options { first_segment: 1 << 20, largest_segment: 1 << 20, ..small(setup, Prepare::Inline) }
+    Options { first_segment: 1 << 20, largest_segment: 1 << 20, ..small(setup, Upkeep::Inline) }
 }
 
 fn journal(disk: impl Disk + 'static, options: Options) -> Box<dyn Log> {
@@ -45,12 +45,12 @@ struct OnSimDisk {
 impl Backend for OnSimDisk {
     fn open(&mut self, setup: Setup) -> Box<dyn Log> {
         self.setup = setup;
-        journal(self.disk.clone(), small(setup, Prepare::Inline))
+        journal(self.disk.clone(), small(setup, Upkeep::Inline))
     }
     fn reopen(&mut self) -> Option<Box<dyn Log>> {
         // One shard is what is asked for, and not what the store has.
         let setup = Setup { shards: 1, ..self.setup };
-        Some(journal(self.disk.clone(), small(setup, Prepare::Inline)))
+        Some(journal(self.disk.clone(), small(setup, Upkeep::Inline)))
     }
 }
 
@@ -81,7 +81,7 @@ impl InFolder {
     }
     fn journal(&self) -> Box<dyn Log> {
         let disk = Folder::create(self.folder.path()).expect("a folder for the test");
-        journal(disk, small(self.setup, Prepare::Background))
+        journal(disk, small(self.setup, Upkeep::Background))
     }
 }
 

@@ -1,23 +1,24 @@
 //! Sequencing: versions, places and chains, in memory, and the frames that the next commit writes.
 
-use super::footer::{Footer, ROWS_UNKNOWN, SEGMENT_HEADER, Stand, segment_header};
-use super::frame::{HEADER, Header, Kind, Place, Stamp, batch_length, decode_batch, encode_batch, padded};
-use super::manifest::{Closed, Manifest, Segment, segment_file};
+use super::files::Files;
+use super::footer::{SEGMENT_HEADER, segment_header};
+use super::frame::{HEADER, Header, Kind, Place, Stamp, batch_length, decode_batch, encode_batch};
+use super::manifest::{Closed, Segment, segment_file};
 use super::spare::SPARE;
 use super::view::{Reader, SegmentView};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Conflict, Failure};
-use crate::index::Row;
-use crate::record::{Chain, GENESIS, Head, Lsn, NewRecord, Record, StreamId, link};
-use std::collections::HashMap;
+use crate::record::{Chain, GENESIS, Head, Lsn, NewRecord, Record, StreamId, StreamMap, TOMBSTONE, link};
 use std::sync::Arc;
 
 /// The open segment and what is to be written to it.
 pub(crate) struct Appender {
-    pub(crate) manifest: Manifest,
     pub(crate) place: Place,
+    pub(crate) opening: u32,
     pub(crate) seed: u32,
     pub(crate) file: Arc<dyn DiskFile>,
+    /// How long the open segment's file is.
+    pub(crate) bytes: u64,
     /// Place of the next record.
     pub(crate) next: Lsn,
     /// Where in the file the buffer will be written.
@@ -26,40 +27,38 @@ pub(crate) struct Appender {
     pub(crate) synced: u64,
     /// Frames of the next commit.
     pub(crate) buffer: Vec<u8>,
-    /// A footer may stand at `offset` already; nothing else may be written there.
+    /// What those frames do to their streams, in order.
+    pub(crate) heads: Vec<(StreamId, Head)>,
+    /// First record of each of those batches, and where its frame stands in the buffer.
+    pub(crate) batches: Vec<(Lsn, usize)>,
+    /// The manifest may say already that the open segment is closed; nothing else may be written to it.
     pub(crate) closing: bool,
     /// Whether the last durable frame is a seal.
     pub(crate) sealed: bool,
-    /// What the open segment's footer will say.
-    pub(crate) footer: Footer,
     /// Ends of streams that were appended to in the open segment, or are not durable yet.
-    pub(crate) tips: HashMap<StreamId, Tip>,
+    pub(crate) tips: StreamMap<Tip>,
     /// From taking the buffer until what was in it is visible.
     pub(crate) writing: bool,
     pub(crate) poisoned: Option<String>,
 }
 
+/// Where a stream ends. With version 0 it does not exist, or not any more.
 #[derive(Clone, Copy)]
 pub(crate) struct Tip {
     head: Head,
     chain: Chain,
 }
 
-/// The bytes of one commit, on their way to the disk.
+const NO_TIP: Tip = Tip { head: Head { version: crate::Version::NONE, lsn: Lsn(0) }, chain: GENESIS };
+
+/// The frames of one commit, on their way to the disk and then to the index.
 pub(crate) struct Writing {
+    pub(crate) place: Place,
     pub(crate) file: Arc<dyn DiskFile>,
-    pub(crate) name: String,
     pub(crate) offset: u64,
     pub(crate) bytes: Vec<u8>,
-    place: Place,
-}
-
-/// What a commit made durable.
-pub(crate) struct Written {
-    pub(crate) records: Vec<Record>,
-    /// First record and offset of each batch.
-    pub(crate) batches: Vec<(Lsn, u64)>,
-    pub(crate) end: u64,
+    pub(crate) heads: Vec<(StreamId, Head)>,
+    pub(crate) batches: Vec<(Lsn, usize)>,
 }
 
 impl Appender {
@@ -74,15 +73,10 @@ impl Appender {
         self.poisoned.get_or_insert_with(|| failure.to_string());
     }
 
-    fn segment(&self) -> &Segment {
-        // The manifest of an open store always ends with its open segment.
-        &self.manifest.segments[self.manifest.segments.len() - 1]
-    }
-
     /// Whether `length` bytes more can go into the open segment. It never grows: bytes that are there already are
     /// synced in half the time, and a full disk cannot refuse them.
     fn has_room(&self, length: usize) -> bool {
-        !self.closing && self.offset + (self.buffer.len() + length) as u64 <= self.segment().bytes
+        !self.closing && self.offset + (self.buffer.len() + length) as u64 <= self.bytes
     }
 
     /// Whether a batch's frame can go into the open segment and leave room for a seal behind it.
@@ -90,21 +84,9 @@ impl Appender {
         self.has_room(length + HEADER)
     }
 
-    pub(crate) fn tip(&self, stream: StreamId) -> Option<Head> {
-        self.tips.get(&stream).map(|tip| tip.head)
-    }
-
-    pub(crate) fn row(&self, stream: StreamId) -> Option<Row> {
-        self.footer.stands.get(&stream).map(|stand| stand.row.clone())
-    }
-
-    /// Notes how streams stand after records whose rows cannot be known, because the index does not answer.
-    pub(crate) fn stand_without_rows(&mut self, records: &[Record]) {
-        self.footer.fold = ROWS_UNKNOWN;
-        for Record { stream, version, lsn, .. } in records {
-            let head = Head { version: *version, lsn: *lsn };
-            self.footer.stands.insert(*stream, Stand { head, row: Row::from([]) });
-        }
+    /// Where a stream ends; the inner `None`: it does not exist any more.
+    pub(crate) fn tip(&self, stream: StreamId) -> Option<Option<Head>> {
+        self.tips.get(&stream).map(|tip| Some(tip.head).filter(|head| head.version.0 > 0))
     }
 
     /// Checks a batch and puts its frame into the buffer: all of it or nothing.
@@ -114,7 +96,7 @@ impl Appender {
         reader: Reader<'_>,
     ) -> Result<Result<Lsn, Conflict>, Failure> {
         let mut stamps = Vec::with_capacity(batch.len());
-        let mut tips: HashMap<StreamId, Tip> = HashMap::with_capacity(batch.len());
+        let mut tips: StreamMap<Tip> = StreamMap::default();
         let mut at = self.next;
         for record in batch {
             let tip = match tips.get(&record.stream) {
@@ -128,10 +110,18 @@ impl Appender {
             let version = record.expected.next();
             let chain = link(&tip.chain, record.stream, version, record.time, record.format, &record.payload);
             stamps.push(Stamp { previous: tip.head.lsn, chain });
-            tips.insert(record.stream, Tip { head: Head { version, lsn: at }, chain });
+            let head = Head { version, lsn: at };
+            let ended = record.format == TOMBSTONE;
+            tips.insert(record.stream, if ended { NO_TIP } else { Tip { head, chain } });
             at = Lsn(at.0 + 1);
         }
-        encode_batch(&mut self.buffer, batch, &stamps, self.next, self.synced, self.manifest.opening, self.seed);
+        self.batches.push((self.next, self.buffer.len()));
+        encode_batch(&mut self.buffer, batch, &stamps, self.next, self.synced, self.opening, self.seed);
+        let heads = batch.iter().zip(self.next.0..);
+        self.heads.extend(heads.map(|(record, lsn)| {
+            let version = if record.format == TOMBSTONE { crate::Version::NONE } else { record.expected.next() };
+            (record.stream, Head { version, lsn: Lsn(lsn) })
+        }));
         self.tips.extend(tips);
         self.next = at;
         Ok(Ok(Lsn(at.0 - 1)))
@@ -142,7 +132,7 @@ impl Appender {
             return Ok(*tip);
         }
         match reader.head(stream) {
-            None => Ok(Tip { head: Head::default(), chain: GENESIS }),
+            None => Ok(NO_TIP),
             Some(head) => Ok(Tip { head, chain: reader.record(head.lsn)?.record.chain }),
         }
     }
@@ -157,7 +147,7 @@ impl Appender {
                 first: self.next,
                 synced: self.synced,
                 records: 0,
-                opening: self.manifest.opening,
+                opening: self.opening,
                 body_crc: 0,
             };
             self.buffer.extend_from_slice(&header.encode(self.seed));
@@ -182,15 +172,15 @@ impl Appender {
         Header::restamp(&mut bytes, offset, self.seed);
         self.offset += bytes.len() as u64;
         self.writing = true;
-        let name = segment_file(self.place.segment);
-        Ok(Some(Writing { file: self.file.clone(), name, offset, bytes, place: self.place }))
+        let (heads, batches) = (std::mem::take(&mut self.heads), std::mem::take(&mut self.batches));
+        Ok(Some(Writing { place: self.place, file: self.file.clone(), offset, bytes, heads, batches }))
     }
 
-    /// After a commit became durable up to `end`.
-    pub(crate) fn settle(&mut self, records: &[Record], end: u64) {
+    /// After a commit became durable.
+    pub(crate) fn settle(&mut self, written: &Writing) {
         self.writing = false;
-        self.synced = end;
-        self.sealed = records.is_empty();
+        self.synced = written.end();
+        self.sealed = written.batches.is_empty();
         // Tips serve streams that are being written; the others can be read back.
         const KEEP: usize = 65_536;
         if self.tips.len() > KEEP && self.buffer.is_empty() {
@@ -199,43 +189,36 @@ impl Appender {
     }
 
     pub(crate) fn next_segment_bytes(&self, largest: u64) -> u64 {
-        next_segment_bytes(self.segment().bytes, largest)
+        next_segment_bytes(self.bytes, largest)
     }
 
-    /// Ends the open segment and begins the next one, in the spare file of `bytes`. The buffer is empty.
+    /// Ends the open segment and begins the next one, in the spare file of `bytes`. The buffer is empty. The footer of the
+    /// old one is written behind the commits, when its rows are known.
     ///
     /// A crash, or a full disk, between any two of these steps leaves a log that goes on in the old segment:
     /// only the manifest makes the new one count, and it comes last.
-    pub(crate) fn roll(&mut self, disk: &dyn Disk, bytes: u64) -> Result<SegmentView, Failure> {
-        let old = segment_file(self.place.segment);
+    pub(crate) fn roll(&mut self, files: &Files, bytes: u64) -> Result<SegmentView, Failure> {
+        let place = Place { segment: self.place.segment + 1, generation: 0, ..self.place };
+        let file = begin_segment(&*files.disk, place, self.next)?;
         self.closing = true;
-        let footer = self.footer.encode(self.next, self.offset, self.manifest.opening, self.seed);
-        if let Err(error) = self.file.write_at(&footer, self.offset).and_then(|()| self.file.sync_all()) {
-            let failure = Failure::io("close", &old, error);
-            if !failure.is_disk_full() {
-                self.poison(&failure);
+        let (end, next) = (self.offset, self.next);
+        files.change_manifest(|manifest| {
+            if let Some(old) = manifest.segments.last_mut() {
+                old.closed = Some(Closed { end, next, footer: false, cleaned: Lsn(0) });
             }
-            return Err(failure);
-        }
-        let place = Place { segment: self.place.segment + 1, ..self.place };
-        let file = begin_segment(disk, place, self.next)?;
-        let mut manifest = self.manifest.clone();
-        let last = manifest.segments.len() - 1;
-        manifest.segments[last].bytes = manifest.segments[last].bytes.max(self.offset + padded(footer.len()) as u64);
-        manifest.segments[last].closed = Some(Closed { footer: self.offset, next: self.next });
-        manifest.segments.push(Segment { id: place.segment, first: self.next, bytes, closed: None });
-        manifest.write(disk)?;
-        self.manifest = manifest;
+            let (id, generation) = (place.segment, place.generation);
+            manifest.segments.push(Segment { id, generation, first: next, bytes, closed: None });
+        })?;
         self.place = place;
-        self.seed = place.seed(self.manifest.opening);
+        self.seed = place.seed(self.opening);
         self.file = file.clone();
+        self.bytes = bytes;
         self.offset = SEGMENT_HEADER as u64;
         self.synced = self.offset;
         self.closing = false;
         self.sealed = true;
-        self.footer = Footer { fold: self.footer.fold, ..Footer::default() };
         self.tips.clear();
-        Ok(SegmentView { place, first: self.next, file, marks: Vec::new(), end: self.offset })
+        Ok(SegmentView::open(place, next, file))
     }
 }
 
@@ -259,6 +242,10 @@ pub(crate) fn check_batch(batch: &[NewRecord], shards: u16, limit: usize) -> Res
     if let Some(other) = batch.iter().find(|record| record.stream.shard(shards) != shard) {
         return Err(Failure::TwoShards { first, second: other.stream });
     }
+    let misused = |record: &&NewRecord| record.expected == crate::Version::NONE || !record.payload.is_empty();
+    if let Some(tombstone) = batch.iter().filter(|record| record.format == TOMBSTONE).find(misused) {
+        return Err(Failure::Tombstone(tombstone.stream));
+    }
     let size = batch_length(batch);
     if size > limit {
         return Err(Failure::TooLarge { size, limit });
@@ -268,7 +255,7 @@ pub(crate) fn check_batch(batch: &[NewRecord], shards: u16, limit: usize) -> Res
 
 /// Turns the spare into the segment file of `place`.
 pub(crate) fn begin_segment(disk: &dyn Disk, place: Place, first: Lsn) -> Result<Arc<dyn DiskFile>, Failure> {
-    let name = segment_file(place.segment);
+    let name = segment_file(place.segment, place.generation);
     let begin = || {
         // After an earlier try that got no further the file bears its final name already.
         if disk.list()?.iter().any(|file| file == SPARE) {
@@ -284,6 +271,26 @@ pub(crate) fn begin_segment(disk: &dyn Disk, place: Place, first: Lsn) -> Result
 }
 
 impl Writing {
+    /// Where its frames end in the file.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+
+    /// Its records, read as recovery would read them from the disk.
+    pub(crate) fn records(&self) -> Option<Vec<Record>> {
+        let mut records = Vec::with_capacity(self.heads.len());
+        let mut rest = &self.bytes[..];
+        while !rest.is_empty() {
+            let header = Header::decode(rest, self.place)?;
+            let body = rest.get(HEADER..HEADER + header.length as usize)?;
+            if header.kind == Kind::Batch {
+                records.extend(decode_batch(&header, body, self.place)?.into_iter().map(|stored| stored.record));
+            }
+            rest = rest.get(header.frame_length()..)?;
+        }
+        Some(records)
+    }
+
     /// Writes the bytes and makes them durable.
     pub(crate) fn write(&self) -> Result<(), Failure> {
         let result = self.file.write_at(&self.bytes, self.offset).and_then(|()| self.file.sync_data());
@@ -291,31 +298,7 @@ impl Writing {
             // After a failed sync the operating system shows what is not on the disk, and takes it for clean: the next
             // opening would believe it. So it is taken back. If that fails too, nothing is worse than before.
             let _ = self.file.write_at(&vec![0; self.bytes.len()], self.offset);
-            Failure::io("write", &self.name, error)
+            Failure::io("write", &segment_file(self.place.segment, self.place.generation), error)
         })
-    }
-
-    /// Reads back from memory what was written, as recovery would from the disk.
-    pub(crate) fn into_frames(self) -> Result<Written, Failure> {
-        let mut written =
-            Written { records: Vec::new(), batches: Vec::new(), end: self.offset + self.bytes.len() as u64 };
-        let mut at = 0;
-        while at < self.bytes.len() {
-            let offset = self.offset + at as u64;
-            let broken = || Failure::Io {
-                action: "read back",
-                file: self.name.clone(),
-                source: Arc::new(std::io::ErrorKind::InvalidData.into()),
-            };
-            let header = Header::decode(&self.bytes[at..], self.place).ok_or_else(broken)?;
-            let body = self.bytes.get(at + HEADER..at + HEADER + header.length as usize).ok_or_else(broken)?;
-            if header.kind == Kind::Batch {
-                let stored = decode_batch(&header, body, self.place).ok_or_else(broken)?;
-                written.batches.push((header.first, offset));
-                written.records.extend(stored.into_iter().map(|stored| stored.record));
-            }
-            at += header.frame_length();
-        }
-        Ok(written)
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn create(disk: &dyn Disk, options: &Options) -> Result<Manifest, Ope
             store
         }
     };
-    let place = Place { store, segment: 1 };
+    let place = Place { store, segment: 1, generation: 0 };
     spare::fill(disk, options.first_segment, spare::Pace::AtOnce).map_err(|error| match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             OpenError::Failure(Failure::Full { needed: options.first_segment })
@@ -35,7 +35,7 @@ pub(super) fn create(disk: &dyn Disk, options: &Options) -> Result<Manifest, Ope
         _ => not_writable(disk, error),
     })?;
     begin_segment(disk, place, Lsn(1))?;
-    let segment = Segment { id: 1, first: Lsn(1), bytes: options.first_segment, closed: None };
+    let segment = Segment { id: 1, generation: 0, first: Lsn(1), bytes: options.first_segment, closed: None };
     let manifest = Manifest { store, shards: options.shards, opening: 0, segments: vec![segment] };
     manifest.write(disk).map_err(|failure| match failure {
         full if full.is_disk_full() => Failure::Full { needed: options.first_segment },
@@ -51,7 +51,7 @@ pub(super) fn create(disk: &dyn Disk, options: &Options) -> Result<Manifest, Ope
 pub(super) fn refuse_unknown_segments(disk: &dyn Disk, manifest: Option<&Manifest>) -> Result<(), OpenError> {
     let last = manifest.and_then(|manifest| manifest.segments.last()).map_or(0, |segment| segment.id);
     let list = disk.list().map_err(|error| Failure::io("list", "the folder", error))?;
-    for name in list.iter().filter(|name| segment_id(name).is_some_and(|id| id > last)) {
+    for name in list.iter().filter(|name| segment_id(name).is_some_and(|(id, _)| id > last)) {
         let content = disk.open_read(name).and_then(|file| read_all(&*file));
         let content = content.map_err(|error| Failure::io("read", name, error))?;
         if content.iter().skip(SEGMENT_HEADER).any(|byte| *byte != 0) {

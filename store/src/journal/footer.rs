@@ -1,24 +1,29 @@
 //! The two ends of a segment file: its header, and the footer of a closed one.
 
-use super::frame::{HEADER, Header, Kind, Place, padded};
+use super::frame::{HEADER, Header, Kind, Place, RECORD_HEADER, padded};
+use super::manifest::{Closed, Segment};
 use crate::bytes::{Put, Take};
+use crate::disk::DiskFile;
+use crate::error::{Damage, Failure};
 use crate::index::Row;
-use crate::record::{Head, Lsn, StreamId, Version};
-use std::collections::HashMap;
+use crate::record::{Head, Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
 
 /// Where the frames of a segment begin.
 pub(crate) const SEGMENT_HEADER: usize = 64;
 const MAGIC: [u8; 8] = *b"REJOINSG";
+/// The version of a segment's header. Its layout is that of format version 1, which had zeros for the generation.
+const HEADER_VERSION: u32 = 1;
 
 /// The header of a segment file.
 pub(crate) fn segment_header(place: Place, first: Lsn) -> [u8; SEGMENT_HEADER] {
     let mut out = Vec::with_capacity(SEGMENT_HEADER);
     out.put(&MAGIC);
-    out.put_u32(super::manifest::FORMAT_VERSION);
+    out.put_u32(HEADER_VERSION);
     out.put_u32(0);
     out.put(&place.store);
     out.put_u64(place.segment);
     out.put_u64(first.0);
+    out.put_u32(place.generation);
     out.resize(SEGMENT_HEADER, 0);
     let crc = crc32c::crc32c(&out);
     out[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -37,48 +42,115 @@ pub(crate) struct Mark {
 /// The least distance of two marks in bytes: what a read of one record may have to walk over.
 pub(crate) const MARK_DISTANCE: u64 = 16 * 1024;
 
+/// Notes a frame, if it is far enough from the last one that was noted.
+pub(crate) fn mark(marks: &mut Vec<Mark>, first: Lsn, offset: u64) {
+    if marks.last().is_none_or(|last| offset - last.offset >= MARK_DISTANCE) {
+        marks.push(Mark { first, offset });
+    }
+}
+
 /// How a stream stands after a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stand {
+    /// Its last record; that may be a tombstone, see [`Footer::graves`].
     pub(crate) head: Head,
-    pub(crate) row: Row,
+    /// How many bytes its records have in the segment.
+    pub(crate) bytes: u64,
+    /// Its row, if it has one and the footer knows rows.
+    pub(crate) row: Option<Row>,
 }
 
-/// In place of the fold's version: the rows of this footer are not to be used, because the index that they build on had
-/// failed. They are folded anew from the records.
+/// In place of the fold's version: the rows of this footer are not known, because the index that they build on had
+/// failed, or because the segment was closed by a process that did not live to write its footer.
 pub(crate) const ROWS_UNKNOWN: u32 = u32::MAX;
+
+/// In place of a row's length: the stream has no row.
+const NO_ROW: u32 = u32::MAX;
 
 /// What a footer says of its segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Footer {
     /// Version of the fold that made the rows, or [`ROWS_UNKNOWN`].
     pub(crate) fold: u32,
+    /// How many records the segment has.
+    pub(crate) records: u64,
     pub(crate) marks: Vec<Mark>,
-    pub(crate) stands: HashMap<StreamId, Stand>,
+    /// Every stream that has a record in the segment, in order.
+    pub(crate) stands: Vec<(StreamId, Stand)>,
+    /// Streams that have a tombstone in the segment, and where the last one stands, in order.
+    pub(crate) graves: Vec<(StreamId, Lsn)>,
+}
+
+/// What a footer says of streams, gathered record by record.
+#[derive(Default)]
+pub(crate) struct Standing {
+    pub(crate) stands: StreamMap<Stand>,
+    graves: StreamMap<Lsn>,
+    records: u64,
+}
+
+impl Standing {
+    /// Takes the next record; `true` if it is the first one of its stream.
+    pub(crate) fn note(&mut self, record: &Record) -> bool {
+        let Record { stream, version, lsn, .. } = *record;
+        let known = self.stands.len();
+        let head = Head { version, lsn };
+        let stand = self.stands.entry(stream).or_insert(Stand { head, bytes: 0, row: None });
+        stand.head = head;
+        stand.bytes += padded(RECORD_HEADER + record.payload.len()) as u64;
+        self.records += 1;
+        if record.format == TOMBSTONE {
+            self.graves.insert(stream, lsn);
+        }
+        self.stands.len() > known
+    }
+
+    pub(crate) fn into_footer(self, fold: u32, marks: Vec<Mark>) -> Footer {
+        let mut stands: Vec<_> = self.stands.into_iter().collect();
+        let mut graves: Vec<_> = self.graves.into_iter().collect();
+        stands.sort_unstable_by_key(|(stream, _)| *stream);
+        graves.sort_unstable_by_key(|(stream, _)| *stream);
+        if fold == ROWS_UNKNOWN {
+            stands.iter_mut().for_each(|(_, stand)| stand.row = None);
+        }
+        Footer { fold, records: self.records, marks, stands, graves }
+    }
+}
+
+/// Whether the rows are read too; there may be many, and an index that is intact has no use for them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum With {
+    Rows,
+    Heads,
 }
 
 impl Footer {
-    /// The footer's frame, to be written at `offset`.
+    /// The footer's frame, to be written at `offset`, and the rows behind it.
     pub(crate) fn encode(&self, next: Lsn, offset: u64, opening: u32, seed: u32) -> Vec<u8> {
+        let mut rows = Vec::new();
         let mut body = Vec::new();
         body.put_u32(self.fold);
         body.put_u32(self.marks.len() as u32);
         body.put_u32(self.stands.len() as u32);
-        body.put_u32(0);
+        body.put_u32(self.graves.len() as u32);
+        body.put_u64(self.records);
         for mark in &self.marks {
             body.put_u64(mark.first.0);
             body.put_u64(mark.offset);
         }
-        // In order, so that the same segment always has the same footer.
-        let mut stands: Vec<_> = self.stands.iter().collect();
-        stands.sort_unstable_by_key(|(stream, _)| **stream);
-        for (stream, stand) in stands {
+        for (stream, stand) in &self.stands {
             body.put(&stream.0);
             body.put_u64(stand.head.version.0);
             body.put_u64(stand.head.lsn.0);
-            body.put_u32(stand.row.len() as u32);
-            body.put(&stand.row);
+            body.put_u64(stand.bytes);
+            body.put_u32(stand.row.as_ref().map_or(NO_ROW, |row| row.len() as u32));
+            rows.put(stand.row.as_deref().unwrap_or_default());
         }
+        for (stream, lsn) in &self.graves {
+            body.put(&stream.0);
+            body.put_u64(lsn.0);
+        }
+        body.put_u32(crc32c::crc32c_append(seed, &rows));
         let header = Header {
             kind: Kind::Footer,
             length: body.len() as u32,
@@ -91,78 +163,143 @@ impl Footer {
         let mut frame = header.encode(seed).to_vec();
         frame.put(&body);
         frame.resize(padded(HEADER + body.len()), 0);
+        frame.put(&rows);
         frame
     }
 
-    /// Reads the footer's frame at the front of `bytes`.
-    pub(crate) fn decode(bytes: &[u8], place: Place) -> Option<(Header, Footer)> {
-        let header = Header::decode(bytes, place).filter(|header| header.kind == Kind::Footer)?;
-        let body = bytes.get(HEADER..HEADER.checked_add(header.length as usize)?)?;
-        if crc32c::crc32c_append(place.seed(header.opening), body) != header.body_crc {
-            return None;
+    /// Reads the footer of a closed segment's file that has `length` bytes.
+    pub(crate) fn read(
+        file: &dyn DiskFile,
+        length: u64,
+        segment: &Segment,
+        closed: Closed,
+        place: Place,
+        with: With,
+    ) -> Result<Footer, Failure> {
+        let damage = |what: &str| Damage { file: segment.file(), offset: closed.end, what: what.to_owned() };
+        let read = |from: u64, bytes: u64| {
+            if from.checked_add(bytes).is_none_or(|to| to > length) {
+                return Err(Failure::Damaged(damage("the file ends within its footer")));
+            }
+            let mut buffer = vec![0; bytes as usize];
+            let result = file.read_at(&mut buffer, from);
+            result.map(|()| buffer).map_err(|error| Failure::io("read", &segment.file(), error))
+        };
+        let mismatch = || Failure::Damaged(damage("the footer's checksum does not match"));
+        let header = Header::decode(&read(closed.end, HEADER as u64)?, place).ok_or_else(mismatch)?;
+        if header.kind != Kind::Footer || header.first != closed.next {
+            return Err(mismatch());
         }
+        let body = read(closed.end + HEADER as u64, u64::from(header.length))?;
+        let seed = place.seed(header.opening);
+        if crc32c::crc32c_append(seed, &body) != header.body_crc {
+            return Err(mismatch());
+        }
+        let (mut footer, lengths, crc) = Footer::decode(&body).ok_or_else(mismatch)?;
+        if with == With::Rows {
+            let total = lengths.iter().filter(|length| **length != NO_ROW).map(|length| u64::from(*length)).sum();
+            let rows = read(closed.end + header.frame_length() as u64, total)?;
+            if crc32c::crc32c_append(seed, &rows) != crc {
+                return Err(Failure::Damaged(damage("the checksum of the footer's rows does not match")));
+            }
+            footer.take_rows(&lengths, &rows);
+        }
+        Ok(footer)
+    }
+
+    /// A footer without its rows, the rows' lengths, and their checksum.
+    fn decode(body: &[u8]) -> Option<(Footer, Vec<u32>, u32)> {
         let mut take = Take(body);
         let fold = take.u32()?;
-        let (marks, stands) = (take.u32()?, take.u32()?);
-        take.u32()?;
-        let mut footer = Footer { fold, ..Footer::default() };
+        let (marks, stands, graves) = (take.u32()?, take.u32()?, take.u32()?);
+        let mut footer = Footer { fold, records: take.u64()?, ..Footer::default() };
+        let mut lengths = Vec::new();
         for _ in 0..marks {
             footer.marks.push(Mark { first: Lsn(take.u64()?), offset: take.u64()? });
         }
         for _ in 0..stands {
             let stream = StreamId(take.array()?);
             let head = Head { version: Version(take.u64()?), lsn: Lsn(take.u64()?) };
-            let length = take.u32()? as usize;
-            footer.stands.insert(stream, Stand { head, row: Row::from(take.bytes(length)?) });
+            let bytes = take.u64()?;
+            lengths.push(take.u32()?);
+            footer.stands.push((stream, Stand { head, bytes, row: None }));
         }
-        take.0.is_empty().then_some((header, footer))
+        for _ in 0..graves {
+            footer.graves.push((StreamId(take.array()?), Lsn(take.u64()?)));
+        }
+        let crc = take.u32()?;
+        take.0.is_empty().then_some((footer, lengths, crc))
+    }
+
+    /// Puts the rows in, which fit the lengths.
+    fn take_rows(&mut self, lengths: &[u32], rows: &[u8]) {
+        let mut take = Take(rows);
+        for ((_, stand), length) in self.stands.iter_mut().zip(lengths) {
+            if *length != NO_ROW {
+                stand.row = take.bytes(*length as usize).map(Row::from);
+            }
+        }
     }
 
     /// Whether the rows are what a fold of this version makes.
     pub(crate) fn has_rows_of(&self, fold: u32) -> bool {
         self.fold == fold && fold != ROWS_UNKNOWN
     }
-
-    /// Notes a frame, if it is far enough from the last one that was noted.
-    pub(crate) fn mark(&mut self, first: Lsn, offset: u64) {
-        if self.marks.last().is_none_or(|last| offset - last.offset >= MARK_DISTANCE) {
-            self.marks.push(Mark { first, offset });
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Disk;
+    use crate::simulated::SimDisk;
 
-    const PLACE: Place = Place { store: [1; 16], segment: 5 };
+    const PLACE: Place = Place { store: [1; 16], segment: 5, generation: 0 };
+    const CLOSED: Closed = Closed { end: 640, next: Lsn(10), footer: true, cleaned: Lsn(0) };
+    const SEGMENT: Segment = Segment { id: 5, generation: 0, first: Lsn(1), bytes: 640, closed: Some(CLOSED) };
 
     fn footer() -> Footer {
-        let mut footer = Footer { fold: 3, ..Footer::default() };
-        footer.mark(Lsn(1), 64);
-        footer.mark(Lsn(2), 100);
-        footer.mark(Lsn(9), 64 + MARK_DISTANCE);
-        let stand = Stand { head: Head { version: Version(2), lsn: Lsn(8) }, row: Row::from([1, 2, 3]) };
-        footer.stands.insert(StreamId([4; 16]), stand);
+        let mut footer = Footer { fold: 3, records: 9, ..Footer::default() };
+        mark(&mut footer.marks, Lsn(1), 64);
+        mark(&mut footer.marks, Lsn(2), 100);
+        mark(&mut footer.marks, Lsn(9), 64 + MARK_DISTANCE);
+        let stand = |row: Option<&[u8]>| {
+            let head = Head { version: Version(2), lsn: Lsn(8) };
+            Stand { head, bytes: 300, row: row.map(Row::from) }
+        };
+        footer.stands = vec![(StreamId([4; 16]), stand(Some(&[1, 2, 3]))), (StreamId([5; 16]), stand(None))];
+        footer.graves.push((StreamId([5; 16]), Lsn(8)));
         footer
+    }
+
+    fn read(frame: &[u8], with: With) -> Result<Footer, Failure> {
+        let file = [&[0; 640], frame].concat();
+        let length = file.len() as u64;
+        let disk = SimDisk::with_files([("file".to_owned(), file)]);
+        Footer::read(&*disk.open_read("file").unwrap(), length, &SEGMENT, CLOSED, PLACE, with)
     }
 
     #[test]
     fn a_footer_reads_back_as_it_was_written() {
         assert_eq!(footer().marks.len(), 2);
         let bytes = footer().encode(Lsn(10), 640, 2, PLACE.seed(2));
-        let (header, read) = Footer::decode(&bytes, PLACE).unwrap();
-        assert_eq!((header.first, read), (Lsn(10), footer()));
+        assert_eq!(read(&bytes, With::Rows).unwrap(), footer());
+        let heads = read(&bytes, With::Heads).unwrap();
+        assert_eq!(heads.stands[0].1.row, None);
+        assert_eq!(heads.stands[0].1.head, footer().stands[0].1.head);
     }
 
     #[test]
-    fn inv_s7_every_flip_of_a_footer_shows() {
+    fn inv_s7_every_flip_and_cut_of_a_footer_shows() {
         let good = footer().encode(Lsn(10), 640, 2, PLACE.seed(2));
-        let length = HEADER + Header::decode(&good, PLACE).unwrap().length as usize;
-        for bit in 0..length * 8 {
+        let body = Header::decode(&good, PLACE).unwrap().length as usize;
+        let padding = HEADER + body..padded(HEADER + body);
+        for bit in (0..good.len() * 8).filter(|bit| !padding.contains(&(bit / 8))) {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(Footer::decode(&bad, PLACE).is_none(), "bit {bit}");
+            assert!(read(&bad, With::Rows).is_err(), "bit {bit}");
+        }
+        for cut in 0..good.len() {
+            assert!(read(&good[..cut], With::Rows).is_err(), "cut at {cut}");
         }
     }
 }

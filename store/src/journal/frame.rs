@@ -23,7 +23,7 @@ impl Kind {
         match self {
             Kind::Batch => *b"RJB1",
             Kind::Seal => *b"RJS1",
-            Kind::Footer => *b"RJF1",
+            Kind::Footer => *b"RJF2",
         }
     }
 
@@ -37,15 +37,19 @@ impl Kind {
 pub(crate) struct Place {
     pub(crate) store: [u8; 16],
     pub(crate) segment: u64,
+    /// How often the segment was rewritten.
+    pub(crate) generation: u32,
 }
 
 impl Place {
     pub(crate) fn seed(self, opening: u32) -> u32 {
-        let mut bytes = [0; 28];
+        let mut bytes = [0; 32];
         bytes[..16].copy_from_slice(&self.store);
         bytes[16..24].copy_from_slice(&self.segment.to_le_bytes());
-        bytes[24..].copy_from_slice(&opening.to_le_bytes());
-        crc32c::crc32c(&bytes)
+        bytes[24..28].copy_from_slice(&opening.to_le_bytes());
+        bytes[28..].copy_from_slice(&self.generation.to_le_bytes());
+        // A segment that was never rewritten has no generation in its seed, as in format version 1.
+        crc32c::crc32c(if self.generation == 0 { &bytes[..28] } else { &bytes })
     }
 }
 
@@ -250,7 +254,7 @@ mod tests {
     use super::*;
     use crate::record::{GENESIS, link};
 
-    const PLACE: Place = Place { store: [7; 16], segment: 3 };
+    const PLACE: Place = Place { store: [7; 16], segment: 3, generation: 0 };
 
     fn frame() -> Vec<u8> {
         let record = |n: u8, payload: &[u8]| NewRecord {
@@ -330,5 +334,6 @@ mod tests {
     fn a_frame_of_another_place_is_no_frame() {
         assert!(decode(&frame(), Place { segment: 4, ..PLACE }).is_none());
         assert!(decode(&frame(), Place { store: [8; 16], ..PLACE }).is_none());
+        assert!(decode(&frame(), Place { generation: 1, ..PLACE }).is_none());
     }
 }

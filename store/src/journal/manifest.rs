@@ -1,5 +1,6 @@
 //! The manifest: which segments make up the log. Replaced as a whole, by rename.
 
+use super::frame::Place;
 use crate::bytes::{Put, Take};
 use crate::disk::{Disk, read_all};
 use crate::error::{Damage, Failure, OpenError};
@@ -11,7 +12,7 @@ const MANIFEST_NEW: &str = "MANIFEST.new";
 const MAGIC: [u8; 8] = *b"REJOINMF";
 
 /// The format version that this program writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -19,46 +20,81 @@ pub(crate) struct Manifest {
     pub(crate) shards: u16,
     /// How often the store was opened for writing.
     pub(crate) opening: u32,
-    /// All segments, oldest first; only the last one is open.
+    /// All segments, oldest first, without a gap between their places; only the last one is open.
     pub(crate) segments: Vec<Segment>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) id: u64,
-    /// The place of its first record.
+    /// How often it was rewritten; its file's name has the number.
+    pub(crate) generation: u32,
+    /// The first of its places.
     pub(crate) first: Lsn,
-    /// How long the file is at least; shorter is damage.
+    /// How long the file is at least; shorter is damage. 0: nothing is left of it, and there is no file.
     pub(crate) bytes: u64,
     pub(crate) closed: Option<Closed>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Closed {
-    /// Where its footer begins.
-    pub(crate) footer: u64,
-    /// The place of the first record behind it.
+    /// Where its frames end.
+    pub(crate) end: u64,
+    /// The first place behind it.
     pub(crate) next: Lsn,
+    /// Whether a footer stands behind its frames.
+    pub(crate) footer: bool,
+    /// Nothing is left in it of streams whose tombstones stand up to here.
+    pub(crate) cleaned: Lsn,
 }
 
 impl Segment {
     pub(crate) fn file(&self) -> String {
-        segment_file(self.id)
+        segment_file(self.id, self.generation)
+    }
+
+    pub(crate) fn place(&self, store: [u8; 16]) -> Place {
+        Place { store, segment: self.id, generation: self.generation }
+    }
+
+    /// Whether nothing is left of it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.bytes == 0
     }
 }
 
-pub(crate) fn segment_file(id: u64) -> String {
-    format!("{id:012}.seg")
+pub(crate) fn segment_file(id: u64, generation: u32) -> String {
+    if generation == 0 { format!("{id:012}.seg") } else { format!("{id:012}-{generation}.seg") }
 }
 
-/// The number of the segment that a file's name says it is.
-pub(crate) fn segment_id(name: &str) -> Option<u64> {
-    name.strip_suffix(".seg")?.parse().ok()
+/// The number and the generation of the segment that a file's name says it is.
+pub(crate) fn segment_id(name: &str) -> Option<(u64, u32)> {
+    let stem = name.strip_suffix(".seg")?;
+    match stem.split_once('-') {
+        Some((id, generation)) => Some((id.parse().ok()?, generation.parse().ok()?)),
+        None => Some((stem.parse().ok()?, 0)),
+    }
 }
 
 impl Manifest {
     pub(crate) fn open_segment(&self) -> Option<&Segment> {
         self.segments.last().filter(|segment| segment.closed.is_none())
+    }
+
+    pub(crate) fn segment_mut(&mut self, id: u64) -> Option<&mut Segment> {
+        self.segments.iter_mut().find(|segment| segment.id == id)
+    }
+
+    /// Makes one of neighbours of which nothing is left.
+    pub(crate) fn join_gone(&mut self) {
+        self.segments.dedup_by(|next, segment| {
+            let joined = next.is_gone() && segment.is_gone();
+            if let (true, Some(closed), Some(behind)) = (joined, segment.closed.as_mut(), next.closed) {
+                closed.next = behind.next;
+                segment.id = next.id;
+            }
+            joined
+        });
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -75,9 +111,13 @@ impl Manifest {
             out.put_u64(segment.id);
             out.put_u64(segment.first.0);
             out.put_u64(segment.bytes);
-            let closed = segment.closed.unwrap_or(Closed { footer: 0, next: Lsn(0) });
-            out.put_u64(closed.footer);
+            let open = Closed { end: 0, next: Lsn(0), footer: false, cleaned: Lsn(0) };
+            let closed = segment.closed.unwrap_or(open);
+            out.put_u64(closed.end);
             out.put_u64(closed.next.0);
+            out.put_u64(closed.cleaned.0);
+            out.put_u32(segment.generation);
+            out.put_u32(u32::from(closed.footer));
         }
         let crc = checksum(&out);
         out[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -86,7 +126,9 @@ impl Manifest {
 
     fn decode(bytes: &[u8]) -> Option<Manifest> {
         let mut take = Take(bytes);
-        take.bytes(16)?;
+        take.bytes(8)?;
+        let version = take.u32()?;
+        take.u32()?;
         let store = take.array()?;
         let shards = take.u16()?;
         take.u16()?;
@@ -95,8 +137,12 @@ impl Manifest {
         let mut segments = Vec::new();
         for _ in 0..count {
             let (id, first, bytes) = (take.u64()?, Lsn(take.u64()?), take.u64()?);
-            let closed = Closed { footer: take.u64()?, next: Lsn(take.u64()?) };
-            segments.push(Segment { id, first, bytes, closed: (closed.footer > 0).then_some(closed) });
+            let (end, next) = (take.u64()?, Lsn(take.u64()?));
+            // Version 1 had footers of another layout: its segments count as having none, and are given new ones.
+            let (cleaned, generation, footer) =
+                if version == 1 { (Lsn(0), 0, 0) } else { (Lsn(take.u64()?), take.u32()?, take.u32()?) };
+            let closed = Closed { end, next, footer: footer == 1, cleaned };
+            segments.push(Segment { id, generation, first, bytes, closed: (next.0 > 0).then_some(closed) });
         }
         take.0.is_empty().then_some(Manifest { store, shards, opening, segments })
     }
@@ -148,10 +194,32 @@ mod tests {
     use super::*;
     use crate::simulated::SimDisk;
 
+    fn segment(id: u64, first: u64, bytes: u64, next: Option<u64>) -> Segment {
+        let closed = |next| Closed { end: 512, next: Lsn(next), footer: true, cleaned: Lsn(5) };
+        Segment { id, generation: 2, first: Lsn(first), bytes, closed: next.map(closed) }
+    }
+
     fn manifest() -> Manifest {
-        let closed = Segment { id: 1, first: Lsn(1), bytes: 4096, closed: Some(Closed { footer: 512, next: Lsn(7) }) };
-        let open = Segment { id: 2, first: Lsn(7), bytes: 4096, closed: None };
-        Manifest { store: [3; 16], shards: 1, opening: 2, segments: vec![closed, open] }
+        let segments = vec![segment(1, 1, 4096, Some(7)), segment(2, 7, 4096, None)];
+        Manifest { store: [3; 16], shards: 1, opening: 2, segments }
+    }
+
+    #[test]
+    fn segments_of_which_nothing_is_left_become_one() {
+        let gone = |id, first, next| segment(id, first, 0, Some(next));
+        let segments = vec![gone(1, 1, 4), gone(2, 4, 9), segment(3, 9, 64, Some(12)), gone(4, 12, 13)];
+        let mut manifest = Manifest { segments, ..manifest() };
+        manifest.join_gone();
+        assert_eq!(manifest.segments, [gone(2, 1, 9), segment(3, 9, 64, Some(12)), gone(4, 12, 13)]);
+    }
+
+    #[test]
+    fn file_names_read_back() {
+        for (id, generation) in [(1, 0), (7, 3), (999_999_999_999, 0)] {
+            assert_eq!(segment_id(&segment_file(id, generation)), Some((id, generation)));
+        }
+        assert_eq!(segment_id("spare"), None);
+        assert_eq!(segment_id("000000000001-x.seg"), None);
     }
 
     #[test]
@@ -183,6 +251,6 @@ mod tests {
         let crc = checksum(&bytes);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
         let read = Manifest::read(&SimDisk::with_files([(MANIFEST.to_owned(), bytes)]));
-        assert!(matches!(read, Err(OpenError::NewerFormat { found: 9, supported: 1, .. })));
+        assert!(matches!(read, Err(OpenError::NewerFormat { found: 9, supported: 2, .. })));
     }
 }

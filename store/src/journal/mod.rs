@@ -5,9 +5,12 @@
 
 mod append;
 mod create;
+mod files;
 mod footer;
 mod frame;
+mod indexer;
 mod manifest;
+mod rebuild;
 mod recovery;
 mod scan;
 mod spare;
@@ -16,21 +19,21 @@ mod view;
 
 pub(crate) use append::check_batch;
 pub use manifest::FORMAT_VERSION;
+pub use rebuild::Progress;
 pub use recovery::Cut;
-pub use spare::Prepare;
+pub use spare::Upkeep;
 pub use verify::{Report, inspect};
 
 use crate::disk::Disk;
-use crate::index::{Change, Fold, Index, IndexError, Key, KeyRange, MemoryIndex, NoFold, Row, Table};
+use crate::index::{Fold, Home, Key, KeyRange, NoFold, Row, Table};
 use crate::record::{Head, Lsn, NewRecord, Record, Shard, StreamId, Version};
 use crate::{Conflict, Failure, Feed, Log, OpenError, Space};
-use append::{Appender, Written, segment_for};
-use footer::Stand;
+use append::{Appender, LARGEST_BATCH, segment_for};
+use files::Files;
+use indexer::{Happened, Indexer};
 use spare::Spare;
 use std::any::Any;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
-use view::{Reader, View};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How a journal is opened.
 #[derive(Clone)]
@@ -43,14 +46,16 @@ pub struct Options {
     pub largest_segment: u64,
     /// The largest batch in bytes; more than a GiB counts as one.
     pub batch_limit: usize,
-    /// Who makes the next segment's file.
-    pub prepare: Prepare,
+    /// Who looks after the store behind the commits.
+    pub upkeep: Upkeep,
     /// A new store's identity; drawn from the operating system where none is given.
     pub store_id: Option<[u8; 16]>,
     /// How records become index rows.
     pub fold: Arc<dyn Fold>,
-    /// Where index rows are kept. What is in it when the store is opened is forgotten.
-    pub index: Arc<dyn Index>,
+    /// Where index rows are kept.
+    pub index: Home,
+    /// Is told how far an index is that is made again from the log, now and then.
+    pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }
 
 impl Default for Options {
@@ -60,10 +65,11 @@ impl Default for Options {
             first_segment: 4 << 20,
             largest_segment: 64 << 20,
             batch_limit: 64 << 20,
-            prepare: Prepare::Background,
+            upkeep: Upkeep::Background,
             store_id: None,
             fold: Arc::new(NoFold),
-            index: Arc::new(MemoryIndex::default()),
+            index: Home::Memory,
+            progress: None,
         }
     }
 }
@@ -82,20 +88,17 @@ impl Default for Options {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Journal {
-    disk: Arc<dyn Disk>,
-    fold: Arc<dyn Fold>,
-    index: Arc<dyn Index>,
-    /// An index that failed is not asked again.
-    index_failed: OnceLock<IndexError>,
+    files: Arc<Files>,
+    indexer: Indexer,
     shards: u16,
     batch_limit: usize,
     largest_segment: u64,
     /// Held from taking the buffer until it is durable: one commit at a time, the next takes all that came meanwhile.
     turn: Mutex<()>,
     appender: Mutex<Appender>,
-    view: RwLock<View>,
     spare: Spare,
     cut: Option<Cut>,
+    rebuilt: Option<String>,
     // Dropped last: the folder stays ours until everything above is gone.
     _lock: Box<dyn Any + Send + Sync>,
 }
@@ -125,102 +128,65 @@ impl Journal {
         self.cut.as_ref()
     }
 
+    /// Why the index was made again from the log at this opening, if it was.
+    pub fn index_rebuilt(&self) -> Option<&str> {
+        self.rebuilt.as_deref()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "it only puts together what opening has found")]
+    fn assemble(
+        files: Arc<Files>,
+        mut indexer: Indexer,
+        appender: Appender,
+        spare: Spare,
+        options: Options,
+        cut: Option<Cut>,
+        rebuilt: Option<String>,
+        lock: Box<dyn Any + Send + Sync>,
+    ) -> Result<Journal, OpenError> {
+        if options.upkeep == Upkeep::Background {
+            indexer.start().map_err(|error| Failure::io("start the thread of", "the index", error))?;
+        }
+        Ok(Journal {
+            shards: files.shards(),
+            files,
+            indexer,
+            batch_limit: options.batch_limit.min(LARGEST_BATCH),
+            largest_segment: options.largest_segment,
+            turn: Mutex::new(()),
+            appender: Mutex::new(appender),
+            spare,
+            cut,
+            rebuilt,
+            _lock: lock,
+        })
+    }
+
     fn appender(&self) -> MutexGuard<'_, Appender> {
         self.appender.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reader(&self) -> Reader<'_> {
-        Reader(&self.view)
-    }
-
-    fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
-        self.view.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes and syncs what was appended. The caller holds the turn.
+    /// Writes and syncs what was appended, and makes it visible. The caller holds the turn.
     fn flush(&self) -> Result<Lsn, Failure> {
         let taken = self.appender().take()?;
-        let Some(writing) = taken else { return Ok(self.reader().durable()) };
-        let written = writing.write().and_then(|()| writing.into_frames());
-        match written {
-            Ok(written) => Ok(self.publish(&written)),
-            Err(failure) => {
-                self.appender().poison(&failure);
-                Err(failure)
-            }
+        let Some(writing) = taken else { return Ok(self.durable()) };
+        if let Err(failure) = writing.write() {
+            self.appender().poison(&failure);
+            return Err(failure);
         }
-    }
-
-    /// Makes written frames visible: rows, directory, marks. The caller holds the turn.
-    fn publish(&self, written: &Written) -> Lsn {
         let mut appender = self.appender();
-        let changes = self.fold_records(&mut appender, &written.records);
-        for (first, offset) in &written.batches {
-            appender.footer.mark(*first, *offset);
-        }
-        let mut view = self.view_mut();
-        let heads =
-            written.records.iter().map(|record| (record.stream, Head { version: record.version, lsn: record.lsn }));
-        view.directory.extend(heads);
-        if let Some(last) = written.records.last() {
-            view.durable = last.lsn;
-        }
+        let mut view = self.files.view_mut();
+        view.publish(&writing);
         let durable = view.durable;
-        if let Some(segment) = view.segments.last_mut() {
-            segment.end = written.end;
-            let known = segment.marks.len();
-            segment.marks.extend_from_slice(&appender.footer.marks[known..]);
-        }
         drop(view);
-        appender.settle(&written.records, written.end);
-        // Appends need not wait for the index; the next commit does, by the turn.
+        appender.settle(&writing);
         drop(appender);
-        if self.index_failed.get().is_none()
-            && !changes.is_empty()
-            && let Err(error) = self.index.apply(changes, durable)
-        {
-            // The log goes on without it; readers of the index are told.
-            let _ = self.index_failed.set(error);
-        }
-        durable
-    }
-
-    fn fold_records(&self, appender: &mut Appender, records: &[Record]) -> Vec<Change> {
-        if self.index_failed.get().is_none() {
-            match self.try_fold(appender, records) {
-                Ok(changes) => return changes,
-                Err(error) => {
-                    let _ = self.index_failed.set(error);
-                }
-            }
-        }
-        appender.stand_without_rows(records);
-        Vec::new()
-    }
-
-    fn try_fold(&self, appender: &mut Appender, records: &[Record]) -> Result<Vec<Change>, IndexError> {
-        let mut rows: HashMap<StreamId, (Option<Row>, Row)> = HashMap::new();
-        for record in records {
-            let before = match rows.get(&record.stream) {
-                Some((_, row)) => Some(row.clone()),
-                None => match appender.row(record.stream) {
-                    Some(row) => Some(row),
-                    None => self.index.row(record.stream)?,
-                },
-            };
-            let row = self.fold.fold(before.as_deref(), record);
-            rows.entry(record.stream).and_modify(|rows| rows.1 = row.clone()).or_insert((before, row.clone()));
-            let head = Head { version: record.version, lsn: record.lsn };
-            appender.footer.stands.insert(record.stream, Stand { head, row });
-        }
-        let change = |(stream, (before, row)): (StreamId, (Option<Row>, Row))| {
-            Change::between(&*self.fold, stream, before.as_deref(), row)
-        };
-        Ok(rows.into_iter().map(change).collect())
+        self.indexer.push(Happened::Written(writing));
+        Ok(durable)
     }
 
     /// Closes the open segment and begins the next one, which takes a frame of `length` bytes.
@@ -240,17 +206,16 @@ impl Journal {
         let least = segment_for(length);
         let wanted = appender.next_segment_bytes(self.largest_segment).max(least);
         let bytes = self.spare.ready(wanted, least).ok_or(Failure::Full { needed: wanted })?;
-        let segment = match appender.roll(&*self.disk, bytes) {
+        let closed = appender.place.segment;
+        let segment = match appender.roll(&self.files, bytes) {
             Err(failure) if failure.is_disk_full() => Err(Failure::Full { needed: wanted }),
             result => result,
         }?;
-        self.view_mut().segments.push(segment);
+        self.files.view_mut().begin(segment);
         self.spare.used(appender.next_segment_bytes(self.largest_segment));
+        drop(appender);
+        self.indexer.push(Happened::Closed(closed));
         Ok(())
-    }
-
-    fn check_index(&self) -> Result<(), Failure> {
-        self.index_failed.get().map_or(Ok(()), |error| Err(error.clone().into()))
     }
 }
 
@@ -261,7 +226,7 @@ impl Log for Journal {
             let mut appender = self.appender();
             appender.check()?;
             if appender.fits(length) {
-                return appender.sequence(batch, self.reader());
+                return appender.sequence(batch, self.files.reader());
             }
             drop(appender);
             self.roll(length)?;
@@ -269,35 +234,36 @@ impl Log for Journal {
     }
 
     fn commit(&self) -> Result<Lsn, Failure> {
-        let _turn = self.take_turn();
-        self.flush()
+        let turn = self.take_turn();
+        let durable = self.flush()?;
+        drop(turn);
+        self.indexer.wait_for_room();
+        Ok(durable)
     }
 
     fn durable(&self) -> Lsn {
-        self.reader().durable()
+        self.files.reader().durable()
     }
 
     fn head(&self, stream: StreamId) -> Option<Head> {
         let appender = self.appender();
-        appender.tip(stream).or_else(|| self.reader().head(stream))
+        appender.tip(stream).unwrap_or_else(|| self.files.reader().head(stream))
     }
 
     fn read(&self, stream: StreamId, from: Version, limit: usize) -> Result<Vec<Record>, Failure> {
-        self.reader().read(stream, from, limit)
+        self.files.reader().read(stream, from, limit)
     }
 
     fn follow(&self, shard: Shard, after: Lsn, limit: usize) -> Result<Feed, Failure> {
-        self.reader().follow(shard, self.shards, after, limit)
+        self.files.reader().follow(shard, self.shards, after, limit)
     }
 
     fn row(&self, stream: StreamId) -> Result<Option<Row>, Failure> {
-        self.check_index()?;
-        Ok(self.index.row(stream)?)
+        self.indexer.row(stream)
     }
 
     fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<(Key, StreamId)>, Failure> {
-        self.check_index()?;
-        Ok(self.index.scan(table, range, limit)?)
+        self.indexer.scan(table, range, limit)
     }
 
     fn space(&self) -> Space {

@@ -3,22 +3,23 @@
 //! Nothing is written before everything was read and found good. What may be cut is only the torn end of the
 //! open segment that nothing says was acknowledged; everything else that is not as written is [`Damage`].
 
-use super::append::{Appender, LARGEST_BATCH, next_segment_bytes};
+use super::append::{Appender, next_segment_bytes};
 use super::create::{create, refuse_unknown_segments};
-use super::footer::{Footer, SEGMENT_HEADER, Stand, segment_header};
+use super::files::Files;
+use super::footer::{Footer, Mark, ROWS_UNKNOWN, SEGMENT_HEADER, Standing, With, mark, segment_header};
 use super::frame::{Place, Stored};
-use super::manifest::{Manifest, Segment};
-use super::scan::Scan;
+use super::manifest::{Closed, Manifest, Segment, segment_file, segment_id};
+use super::rebuild::Rebuild;
+use super::scan::{Scan, closed_batches};
 use super::spare::Spare;
-use super::view::{Reader, SegmentView, View};
+use super::view::{SegmentView, View};
 use super::{Journal, Options};
 use crate::disk::{Disk, DiskFile, read_all};
 use crate::error::{Damage, Failure, OpenError};
-use crate::index::{Change, Fold, Row};
-use crate::record::{Head, Lsn, StreamId};
-use std::collections::HashMap;
+use crate::index::Opened;
+use crate::record::{Head, Lsn, StreamMap};
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 /// The torn end of a write that was never acknowledged, set back to zeros at opening.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +50,23 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Journal, Ope
     if manifest.shards == 0 || manifest.open_segment().is_none() {
         return Err(Damage { file: "MANIFEST".into(), offset: 0, what: "it names no open segment".into() }.into());
     }
-    let mut recovered = Recovered::read(&*disk, manifest, &*options.fold)?;
-    let cut = recovered.mend(&*disk)?;
-    let spare = Spare::start(disk.clone(), recovered.next_segment_bytes(&options), options.prepare);
-    recovered.into_journal(disk, options, spare, cut, lock)
+    let Recovered { manifest, view, tail, footers } = Recovered::read(&*disk, manifest)?;
+    let durable = view.durable;
+    let index = match options.index.open(manifest.store, &options.fold, durable).map_err(Failure::from)? {
+        Opened::Ahead(index) => return Err(OpenError::IndexAhead { folder: disk.name(), index, log: durable }),
+        found => found,
+    };
+    let files = Arc::new(Files::new(disk.clone(), RwLock::new(view), manifest));
+    let rebuild = Rebuild::read(&files, index, &options)?;
+    let cut = tail.mend(&files)?;
+    let spare = Spare::start(disk, next_segment_bytes(tail.bytes, options.largest_segment), options.upkeep);
+    for (segment, footer) in &footers {
+        // Without one it is read as a whole at the next opening too.
+        let _ = files.write_footer(*segment, footer);
+    }
+    let (indexer, rebuilt) = rebuild.finish(&files, &options)?;
+    let appender = tail.appender(&files);
+    Journal::assemble(files, indexer, appender, spare, options, cut, rebuilt, lock)
 }
 
 pub(super) fn not_writable(disk: &dyn Disk, error: io::Error) -> OpenError {
@@ -62,152 +76,169 @@ pub(super) fn not_writable(disk: &dyn Disk, error: io::Error) -> OpenError {
 /// What the files say.
 struct Recovered {
     manifest: Manifest,
-    view: RwLock<View>,
-    rows: HashMap<StreamId, Row>,
+    view: View,
     tail: Tail,
-    fold: u32,
+    /// Footers that closed segments lack.
+    footers: Vec<(u64, Footer)>,
 }
 
 /// The open segment.
 struct Tail {
     file: Arc<dyn DiskFile>,
-    footer: Footer,
+    place: Place,
+    bytes: u64,
     next: Lsn,
     end: u64,
     /// Non-zero bytes behind the end: a torn write.
     torn: Option<u64>,
     length: u64,
-    closing: bool,
     sealed: bool,
 }
 
 impl Recovered {
-    fn read(disk: &dyn Disk, manifest: Manifest, fold: &dyn Fold) -> Result<Recovered, OpenError> {
-        let mut view = RwLock::new(View { segments: Vec::new(), directory: HashMap::new(), durable: Lsn(0) });
-        let mut rows = HashMap::new();
+    fn read(disk: &dyn Disk, manifest: Manifest) -> Result<Recovered, OpenError> {
+        let mut view = View::default();
+        let mut footers = Vec::new();
         let mut next = Lsn(1);
         for segment in &manifest.segments {
-            let known = view.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let place = Place { store: manifest.store, segment: segment.id };
-            let (file, end) = open_segment(disk, segment, place, next, Access::of(segment))?;
-            let Some(closed) = segment.closed else {
-                let bytes = read_all(&*file).map_err(|error| Failure::io("read", &segment.file(), error))?;
-                let scan = Scan::of(&bytes, segment, place, manifest.opening)?;
-                let tail = Tail::of(scan, file.clone(), end, fold, &rows);
-                absorb_heads(&tail.footer, known);
-                rows.extend(tail.footer.stands.iter().map(|(stream, stand)| (*stream, stand.row.clone())));
-                known.durable = Lsn(tail.next.0 - 1);
-                let marks = tail.footer.marks.clone();
-                known.segments.push(SegmentView { place, first: segment.first, file, marks, end: tail.end });
-                return Ok(Recovered { manifest, view, rows, tail, fold: fold.version() });
-            };
-            let footer = read_footer(&*file, end, segment, place)?;
-            next = closed.next;
-            let marks = footer.marks.clone();
-            let rebuilt = !footer.has_rows_of(fold.version());
-            known.segments.push(SegmentView { place, first: segment.first, file, marks, end: closed.footer });
-            known.durable = Lsn(next.0 - 1);
-            absorb_heads(&footer, known);
-            if rebuilt {
-                refold(&Reader(&view), segment.first, fold, &mut rows)?;
-            } else {
-                rows.extend(footer.stands.into_iter().map(|(stream, stand)| (stream, stand.row)));
+            if segment.first != next {
+                return Err(broken_manifest("its segments do not follow each other"));
             }
+            let place = segment.place(manifest.store);
+            let Some(closed) = segment.closed else {
+                let tail = read_tail(disk, segment, place, manifest.opening, &mut view)?;
+                return Ok(Recovered { manifest, view, tail, footers });
+            };
+            next = closed.next;
+            view.durable = Lsn(next.0 - 1);
+            if segment.is_gone() {
+                continue;
+            }
+            let (file, length) = open_segment(disk, segment, place, Access::Read)?;
+            let footer = if closed.footer {
+                Footer::read(&*file, length, segment, closed, place, With::Heads)?
+            } else {
+                let footer = make_footer(&*file, segment, place, closed)?;
+                footers.push((segment.id, footer.clone()));
+                footer
+            };
+            absorb(&footer, &mut view);
+            let Footer { marks, .. } = footer;
+            view.segments.push(SegmentView {
+                place,
+                first: segment.first,
+                next: Some(closed.next),
+                file,
+                marks,
+                end: closed.end,
+            });
         }
-        Err(Damage { file: "MANIFEST".into(), offset: 0, what: "it names no open segment".into() }.into())
+        Err(broken_manifest("it names no open segment"))
     }
+}
 
-    /// The only writes of recovery: the tail is synced before it counts, and what is torn behind it set to zeros.
-    fn mend(&mut self, disk: &dyn Disk) -> Result<Option<Cut>, OpenError> {
-        let tail = &self.tail;
-        let name = self.manifest.open_segment().map(Segment::file).unwrap_or_default();
+impl Tail {
+    /// The writes of recovery: the tail is synced before it counts, and what is torn behind it set to zeros. Then goes what the
+    /// manifest does not name: files of segments that were rewritten or are gone.
+    fn mend(&self, files: &Files) -> Result<Option<Cut>, OpenError> {
+        let name = segment_file(self.place.segment, self.place.generation);
         let failed = |error| Failure::io("recover", &name, error);
         // The cut is made before anything new can be written behind it, and synced with the tail.
-        let cut = tail.torn.map(|bytes| Cut { file: name.clone(), offset: tail.end, bytes });
+        let cut = self.torn.map(|bytes| Cut { file: name.clone(), offset: self.end, bytes });
         if cut.is_some() {
-            let zeros = vec![0; (tail.length - tail.end) as usize];
-            tail.file.write_at(&zeros, tail.end).map_err(failed)?;
+            let zeros = vec![0; (self.length - self.end) as usize];
+            self.file.write_at(&zeros, self.end).map_err(failed)?;
         }
-        tail.file.sync_all().map_err(failed)?;
-        self.manifest.opening += 1;
-        self.manifest.write(disk).map_err(|failure| match &failure {
+        self.file.sync_all().map_err(failed)?;
+        let disk = &*files.disk;
+        files.settle().map_err(|failure| match &failure {
             Failure::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 OpenError::NotWritable { folder: disk.name(), source: source.clone() }
             }
             _ => failure.into(),
         })?;
+        let segments = files.segments();
+        for name in disk.list().map_err(|error| Failure::io("list", "the folder", error))? {
+            let known = |segment: &Segment| !segment.is_gone() && segment.file() == name;
+            if segment_id(&name).is_some_and(|(id, _)| id <= self.place.segment) && !segments.iter().any(known) {
+                // It holds nothing that counts; one that cannot be removed is tried again at the next opening.
+                let _ = disk.remove(&name);
+            }
+        }
         Ok(cut)
     }
 
-    fn next_segment_bytes(&self, options: &Options) -> u64 {
-        let last = self.manifest.segments.last().map_or(options.first_segment, |segment| segment.bytes);
-        next_segment_bytes(last, options.largest_segment)
-    }
-
-    fn into_journal(
-        self,
-        disk: Arc<dyn Disk>,
-        options: Options,
-        spare: Spare,
-        cut: Option<Cut>,
-        lock: Box<dyn std::any::Any + Send + Sync>,
-    ) -> Result<Journal, OpenError> {
-        let Recovered { manifest, view, rows, mut tail, fold } = self;
-        tail.footer.fold = fold;
-        let changes = rows.into_iter().map(|(stream, row)| Change::between(&*options.fold, stream, None, row));
-        options.index.clear().map_err(Failure::from)?;
-        options.index.apply(changes.collect(), Reader(&view).durable()).map_err(Failure::from)?;
-        let place = Place { store: manifest.store, segment: manifest.segments[manifest.segments.len() - 1].id };
-        let appender = Appender {
-            place,
-            seed: place.seed(manifest.opening),
-            file: tail.file,
-            next: tail.next,
-            offset: tail.end,
-            synced: tail.end,
+    fn appender(self, files: &Files) -> Appender {
+        Appender {
+            place: self.place,
+            opening: files.opening,
+            seed: self.place.seed(files.opening),
+            file: self.file,
+            bytes: self.bytes,
+            next: self.next,
+            offset: self.end,
+            synced: self.end,
             buffer: Vec::new(),
-            closing: tail.closing,
-            sealed: tail.sealed,
-            footer: tail.footer,
-            tips: HashMap::new(),
+            heads: Vec::new(),
+            batches: Vec::new(),
+            closing: false,
+            sealed: self.sealed,
+            tips: StreamMap::default(),
             writing: false,
             poisoned: None,
-            manifest,
-        };
-        Ok(Journal {
-            disk,
-            fold: options.fold,
-            index: options.index,
-            index_failed: OnceLock::new(),
-            shards: appender.manifest.shards,
-            batch_limit: options.batch_limit.min(LARGEST_BATCH),
-            largest_segment: options.largest_segment,
-            turn: Mutex::new(()),
-            appender: Mutex::new(appender),
-            view,
-            spare,
-            cut,
-            _lock: lock,
-        })
-    }
-}
-
-fn absorb_heads(footer: &Footer, view: &mut View) {
-    view.directory.extend(footer.stands.iter().map(|(stream, stand)| (*stream, stand.head)));
-}
-
-/// Makes rows from a segment's records, for a fold that is not the one its footer was made with.
-fn refold(reader: &Reader<'_>, first: Lsn, fold: &dyn Fold, rows: &mut HashMap<StreamId, Row>) -> Result<(), Failure> {
-    let mut after = Lsn(first.0 - 1);
-    while after < reader.durable() {
-        let feed = reader.follow(crate::Shard(0), 1, after, 4096)?;
-        for record in &feed.records {
-            let row = fold.fold(rows.get(&record.stream).map(|row| &**row), record);
-            rows.insert(record.stream, row);
         }
-        after = feed.cursor;
     }
-    Ok(())
+}
+
+fn broken_manifest(what: &str) -> OpenError {
+    Damage { file: "MANIFEST".into(), offset: 0, what: what.to_owned() }.into()
+}
+
+fn read_tail(
+    disk: &dyn Disk,
+    segment: &Segment,
+    place: Place,
+    opening: u32,
+    view: &mut View,
+) -> Result<Tail, OpenError> {
+    let (file, length) = open_segment(disk, segment, place, Access::Write)?;
+    let content = read_all(&*file).map_err(|error| Failure::io("read", &segment.file(), error))?;
+    let Scan { batches, next, end, torn, sealed, .. } = Scan::of(&content, segment, place, opening)?;
+    let (standing, marks) = gather(batches.into_iter().map(|(header, offset, stored)| (header.first, offset, stored)));
+    absorb(&standing.into_footer(ROWS_UNKNOWN, Vec::new()), view);
+    view.durable = Lsn(next.0 - 1);
+    view.segments.push(SegmentView { place, first: segment.first, next: None, file: file.clone(), marks, end });
+    Ok(Tail { file, place, bytes: segment.bytes, next, end, torn, length, sealed })
+}
+
+/// The footer that a closed segment lacks. Its rows are not known.
+fn make_footer(file: &dyn DiskFile, segment: &Segment, place: Place, closed: Closed) -> Result<Footer, OpenError> {
+    let content = read_all(file).map_err(|error| Failure::io("read", &segment.file(), error))?;
+    let batches = closed_batches(&content, segment, place, closed)?;
+    let (standing, marks) = gather(batches.into_iter());
+    Ok(standing.into_footer(ROWS_UNKNOWN, marks))
+}
+
+fn gather(batches: impl Iterator<Item = (Lsn, u64, Vec<Stored>)>) -> (Standing, Vec<Mark>) {
+    let (mut standing, mut marks) = (Standing::default(), Vec::new());
+    for (first, offset, stored) in batches {
+        mark(&mut marks, first, offset);
+        for Stored { record, .. } in &stored {
+            standing.note(record);
+        }
+    }
+    (standing, marks)
+}
+
+fn absorb(footer: &Footer, view: &mut View) {
+    view.directory.reserve(footer.stands.len());
+    view.directory.extend(footer.stands.iter().map(|(stream, stand)| (*stream, stand.head)));
+    for (stream, lsn) in &footer.graves {
+        view.graves.insert(*stream, *lsn);
+        if view.directory.get(stream).is_some_and(|head: &Head| head.lsn == *lsn) {
+            view.directory.remove(stream);
+        }
+    }
 }
 
 /// What a segment file is opened for.
@@ -217,19 +248,11 @@ pub(super) enum Access {
     Write,
 }
 
-impl Access {
-    /// What a journal needs: it writes to the open segment only.
-    fn of(segment: &Segment) -> Access {
-        if segment.closed.is_some() { Access::Read } else { Access::Write }
-    }
-}
-
 /// Opens a segment file and checks its length and header.
 pub(super) fn open_segment(
     disk: &dyn Disk,
     segment: &Segment,
     place: Place,
-    next: Lsn,
     access: Access,
 ) -> Result<(Arc<dyn DiskFile>, u64), OpenError> {
     let name = segment.file();
@@ -253,44 +276,8 @@ pub(super) fn open_segment(
     }
     let mut header = [0; SEGMENT_HEADER];
     file.read_at(&mut header, 0).map_err(|error| Failure::io("read", &name, error))?;
-    if header != segment_header(place, segment.first) || segment.first != next {
+    if header != segment_header(place, segment.first) {
         return Err(damage(0, "its header is not the one that this segment was given").into());
     }
     Ok((file, length))
-}
-
-pub(super) fn read_footer(
-    file: &dyn DiskFile,
-    length: u64,
-    segment: &Segment,
-    place: Place,
-) -> Result<Footer, OpenError> {
-    let closed = segment.closed.filter(|closed| closed.footer <= length);
-    let at = closed.map_or(length, |closed| closed.footer);
-    let mut bytes = vec![0; (length - at) as usize];
-    file.read_at(&mut bytes, at).map_err(|error| Failure::io("read", &segment.file(), error))?;
-    let damage = || Damage { file: segment.file(), offset: at, what: "the footer's checksum does not match".into() };
-    let (header, footer) = Footer::decode(&bytes, place).ok_or_else(damage)?;
-    if Some(header.first) != closed.map(|closed| closed.next) {
-        return Err(damage().into());
-    }
-    Ok(footer)
-}
-
-impl Tail {
-    fn of(scan: Scan, file: Arc<dyn DiskFile>, length: u64, fold: &dyn Fold, rows: &HashMap<StreamId, Row>) -> Tail {
-        let mut footer = Footer { fold: fold.version(), ..Footer::default() };
-        for (header, offset, stored) in &scan.batches {
-            footer.mark(header.first, *offset);
-            for Stored { record, .. } in stored {
-                let before = footer.stands.get(&record.stream).map(|stand| &stand.row);
-                let before = before.or_else(|| rows.get(&record.stream)).map(|row| &**row);
-                let row = fold.fold(before, record);
-                let head = Head { version: record.version, lsn: record.lsn };
-                footer.stands.insert(record.stream, Stand { head, row });
-            }
-        }
-        let Scan { next, end, torn, closing, sealed, .. } = scan;
-        Tail { file, footer, next, end, torn, length, closing, sealed }
-    }
 }

@@ -1,8 +1,8 @@
 //! Reading an open segment: where its log ends, and whether what stands behind that was torn or is damaged.
 
-use super::footer::{Footer, SEGMENT_HEADER};
+use super::footer::SEGMENT_HEADER;
 use super::frame::{ALIGN, HEADER, Header, Kind, Place, Stored, decode_batch};
-use super::manifest::{MANIFEST, Segment};
+use super::manifest::{Closed, MANIFEST, Segment};
 use crate::error::Damage;
 use crate::record::Lsn;
 
@@ -12,7 +12,6 @@ pub(super) struct Scan {
     pub(super) next: Lsn,
     pub(super) end: u64,
     pub(super) torn: Option<u64>,
-    pub(super) closing: bool,
     pub(super) sealed: bool,
     /// The opening of the last frame.
     opening: u32,
@@ -26,14 +25,10 @@ impl Scan {
             next: segment.first,
             end: SEGMENT_HEADER as u64,
             torn: None,
-            closing: false,
             sealed: true,
             opening: 0,
         };
         while scan.step(&bytes[scan.end as usize..], place, opening) {}
-        if scan.closing {
-            return Ok(scan);
-        }
         let rest = &bytes[scan.end as usize..];
         let rubbish = rest.iter().filter(|byte| **byte != 0).count() as u64;
         if rubbish > 0 {
@@ -73,11 +68,7 @@ impl Scan {
                 self.sealed = false;
             }
             Kind::Seal => self.sealed = true,
-            // A crash between the footer and the manifest: the segment is closed again at the next append.
-            Kind::Footer => {
-                self.closing = Footer::decode(rest, place).is_some();
-                return false;
-            }
+            Kind::Footer => return false,
         }
         self.opening = header.opening;
         self.end += header.frame_length() as u64;
@@ -103,4 +94,39 @@ fn witness(rest: &[u8], offset: u64, place: Place, opening: u32) -> Option<Witne
             (header.synced > offset).then_some(Witness::Synced(at))
         }
     })
+}
+
+/// All batches of a closed segment: the place of the first record, the offset of the frame, the records.
+pub(super) fn closed_batches(
+    bytes: &[u8],
+    segment: &Segment,
+    place: Place,
+    closed: Closed,
+) -> Result<Vec<(Lsn, u64, Vec<Stored>)>, Damage> {
+    let damage = |offset, what: &str| Damage { file: segment.file(), offset, what: what.to_owned() };
+    let mut batches = Vec::new();
+    let mut next = segment.first;
+    let mut at = SEGMENT_HEADER as u64;
+    while at < closed.end {
+        let rest = bytes.get(at as usize..closed.end as usize);
+        let rest = rest.ok_or_else(|| damage(at, "it ends before its last frame"))?;
+        let header = Header::decode(rest, place).ok_or_else(|| damage(at, "a frame's checksum does not match"))?;
+        let body = rest.get(HEADER..HEADER + header.length as usize);
+        let body = body.ok_or_else(|| damage(at, "a frame reaches beyond the last one"))?;
+        if header.kind == Kind::Batch {
+            let stored = decode_batch(&header, body, place);
+            let stored = stored.ok_or_else(|| damage(at, "a record's checksum does not match"))?;
+            // In a segment that was rewritten places may be missing.
+            if header.first < next || (header.first > next && segment.generation == 0) {
+                return Err(damage(at, &format!("record {} stands where {next} belongs", header.first)));
+            }
+            next = Lsn(header.first.0 + stored.len() as u64);
+            batches.push((header.first, at, stored));
+        }
+        at += header.frame_length() as u64;
+    }
+    if next > closed.next || (next < closed.next && segment.generation == 0) {
+        return Err(damage(at, &format!("its records end at {next}, and the manifest says at {}", closed.next)));
+    }
+    Ok(batches)
 }

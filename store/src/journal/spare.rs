@@ -16,10 +16,10 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// How long to leave a full disk alone before the next try.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Who makes the spare.
+/// Who looks after a store behind the commits: makes the next segment's file, folds rows, writes footers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prepare {
-    /// A thread of its own, in pieces and with pauses.
+pub enum Upkeep {
+    /// Threads of its own, gently.
     Background,
     /// Whoever needs it, at once: the order of the disk's operations is then always the same.
     Inline,
@@ -47,16 +47,16 @@ pub(crate) struct Spare {
 
 impl Spare {
     /// Begins to look after the spare, which is to have `bytes`; uses the one that an earlier opening left.
-    pub(crate) fn start(disk: Arc<dyn Disk>, bytes: u64, prepare: Prepare) -> Spare {
+    pub(crate) fn start(disk: Arc<dyn Disk>, bytes: u64, upkeep: Upkeep) -> Spare {
         let left = left_over(&*disk).filter(|left| *left >= bytes);
         let state = Mutex::new(left.map_or(State::Wanted(bytes), State::Ready));
         let shared = Arc::new(Shared { disk, state, changed: Condvar::new(), making: Mutex::new(()) });
-        let worker = match prepare {
-            Prepare::Background => {
+        let worker = match upkeep {
+            Upkeep::Background => {
                 let shared = shared.clone();
                 thread::Builder::new().name("rejoin-spare".into()).spawn(move || shared.work()).ok()
             }
-            Prepare::Inline => None,
+            Upkeep::Inline => None,
         };
         let spare = Spare { shared, worker };
         if spare.worker.is_none() {

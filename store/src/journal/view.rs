@@ -1,55 +1,122 @@
 //! The durable log as readers see it.
 
-use super::footer::Mark;
+use super::append::Writing;
+use super::footer::{Mark, SEGMENT_HEADER, mark};
 use super::frame::{HEADER, Header, Kind, Place, Stored, decode_batch, decode_record, record_offsets};
+use super::manifest::segment_file;
+use crate::Feed;
 use crate::disk::DiskFile;
 use crate::error::{Damage, Failure};
-use crate::record::{Head, Lsn, Record, Shard, StreamId, Version};
-use crate::{Feed, journal::manifest::segment_file};
-use std::collections::HashMap;
+use crate::record::{Head, Lsn, Record, Shard, StreamId, StreamMap, Version};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// Everything durable: where each segment's records are, and where each stream stands.
+#[derive(Default)]
 pub(crate) struct View {
+    /// Segments of which something is left, oldest first; the last one is open.
     pub(crate) segments: Vec<SegmentView>,
     /// Every stream of the store, finished ones too: it alone answers "does this stream exist?".
-    pub(crate) directory: HashMap<StreamId, Head>,
+    pub(crate) directory: StreamMap<Head>,
+    /// Streams that have a tombstone in the log, and where the last one stands: their records before that are dead.
+    pub(crate) graves: StreamMap<Lsn>,
     pub(crate) durable: Lsn,
 }
 
 pub(crate) struct SegmentView {
     pub(crate) place: Place,
     pub(crate) first: Lsn,
+    /// The first place behind it; of the open one it is not known.
+    pub(crate) next: Option<Lsn>,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) marks: Vec<Mark>,
     /// Where the durable frames end.
     pub(crate) end: u64,
 }
 
+impl SegmentView {
+    /// A segment that was just begun.
+    pub(crate) fn open(place: Place, first: Lsn, file: Arc<dyn DiskFile>) -> SegmentView {
+        SegmentView { place, first, next: None, file, marks: Vec::new(), end: SEGMENT_HEADER as u64 }
+    }
+
+    /// Whether places may be missing in it: those of records that were cleaned away.
+    fn is_sparse(&self) -> bool {
+        self.place.generation > 0
+    }
+}
+
 /// Where a stretch of frames stands: from a mark to the next one, or to the end of what is durable.
-struct Span {
+pub(crate) struct Span {
     place: Place,
     file: Arc<dyn DiskFile>,
     from: u64,
     to: u64,
+    /// The first place behind it.
+    next: Lsn,
+    sparse: bool,
 }
 
 /// A stretch of a segment's frames, read from the disk.
-struct Stretch {
+pub(crate) struct Stretch {
     place: Place,
     offset: u64,
     bytes: Vec<u8>,
 }
 
 impl View {
-    /// The stretch in which the record at `lsn` stands.
-    fn span(&self, lsn: Lsn) -> Option<Span> {
-        let segment = self.segments.partition_point(|segment| segment.first <= lsn).checked_sub(1)?;
-        let segment = &self.segments[segment];
-        let mark = segment.marks.partition_point(|mark| mark.first <= lsn).checked_sub(1)?;
-        let from = segment.marks[mark].offset;
-        let to = segment.marks.get(mark + 1).map_or(segment.end, |next| next.offset);
-        Some(Span { place: segment.place, file: segment.file.clone(), from, to })
+    /// The stretch in which the record at `lsn` stands, or would stand; `Err`: the first place from there on that has one.
+    fn span(&self, lsn: Lsn) -> Result<Span, Lsn> {
+        let beyond = Lsn(self.durable.0 + 1);
+        let behind = self.segments.partition_point(|segment| segment.first <= lsn);
+        let following = self.segments.get(behind).map_or(beyond, |segment| segment.first);
+        let segment = behind.checked_sub(1).map(|index| &self.segments[index]).ok_or(following)?;
+        let next = segment.next.unwrap_or(beyond);
+        if lsn >= next {
+            return Err(following);
+        }
+        let behind = segment.marks.partition_point(|mark| mark.first <= lsn);
+        let stop = segment.marks.get(behind);
+        let (to, next) = stop.map_or((segment.end, next), |mark| (mark.offset, mark.first));
+        let from = match behind.checked_sub(1) {
+            Some(index) => segment.marks[index].offset,
+            None if segment.is_sparse() => return Err(next),
+            None => SEGMENT_HEADER as u64,
+        };
+        Ok(Span { place: segment.place, file: segment.file.clone(), from, to, next, sparse: segment.is_sparse() })
+    }
+
+    /// Shows what a commit has made durable.
+    pub(crate) fn publish(&mut self, written: &Writing) {
+        for (stream, head) in &written.heads {
+            self.note(*stream, *head);
+        }
+        if let Some((_, last)) = written.heads.last() {
+            self.durable = last.lsn;
+        }
+        if let Some(segment) = self.segments.last_mut() {
+            segment.end = written.end();
+            for (first, at) in &written.batches {
+                mark(&mut segment.marks, *first, written.offset + *at as u64);
+            }
+        }
+    }
+
+    /// Shows a new segment: the one before is closed.
+    pub(crate) fn begin(&mut self, segment: SegmentView) {
+        if let Some(last) = self.segments.last_mut() {
+            last.next = Some(segment.first);
+        }
+        self.segments.push(segment);
+    }
+
+    /// Notes a stream's last record; with version 0 that is a tombstone.
+    pub(crate) fn note(&mut self, stream: StreamId, head: Head) {
+        if head.version == Version::NONE {
+            self.directory.remove(&stream);
+            self.graves.insert(stream, head.lsn);
+        } else {
+            self.directory.insert(stream, head);
+        }
     }
 }
 
@@ -71,10 +138,16 @@ impl Reader<'_> {
         self.view().directory.get(&stream).copied()
     }
 
+    /// The marks of a segment.
+    pub(crate) fn marks(&self, id: u64) -> Vec<Mark> {
+        let view = self.view();
+        view.segments.iter().find(|segment| segment.place.segment == id).map_or(Vec::new(), |found| found.marks.clone())
+    }
+
     /// The stretch around a record, which must be durable.
     fn stretch(&self, lsn: Lsn) -> Result<Stretch, Failure> {
         let span = self.view().span(lsn);
-        span.ok_or(Failure::NoSuchRecord(lsn))?.load()
+        span.map_err(|_| Failure::NoSuchRecord(lsn))?.load()
     }
 
     /// The record at `lsn`, which must be durable.
@@ -103,7 +176,12 @@ impl Reader<'_> {
         let Some(Head { mut version, lsn: mut at }) = self.head(stream) else { return Ok(records) };
         let from = from.max(Version(1));
         while version >= from {
-            let Stored { record, previous } = self.record(at)?;
+            let Stored { record, previous } = match self.record(at) {
+                Ok(stored) => stored,
+                // It was deleted and cleaned away while it was being read.
+                Err(_) if self.is_dead(stream, at) => return Ok(Vec::new()),
+                Err(failure) => return Err(failure),
+            };
             if record.stream != stream || record.version != version {
                 let what = "a record is not the one that its successor names";
                 return Err(self.stretch(at)?.damaged(what));
@@ -118,56 +196,88 @@ impl Reader<'_> {
         Ok(records)
     }
 
+    /// Whether a stream's record belongs to a life that a tombstone has ended.
+    fn is_dead(&self, stream: StreamId, lsn: Lsn) -> bool {
+        let view = self.view();
+        let buried = view.graves.get(&stream).is_some_and(|grave| lsn <= *grave);
+        buried || !view.directory.contains_key(&stream)
+    }
+
     /// Durable records of a shard behind `after`, in commit order.
     pub(crate) fn follow(&self, shard: Shard, shards: u16, after: Lsn, limit: usize) -> Result<Feed, Failure> {
         let mut feed = Feed { records: Vec::new(), cursor: after };
-        let durable = self.durable();
-        while feed.cursor < durable && feed.records.len() < limit {
-            let stretch = self.stretch(Lsn(feed.cursor.0 + 1))?;
-            let before = feed.cursor;
-            for frame in stretch.frames() {
-                let (at, header, body) = frame?;
-                if header.kind != Kind::Batch || header.first.0 + u64::from(header.records) <= feed.cursor.0 + 1 {
-                    continue;
-                }
-                let stored = decode_batch(&header, body, stretch.place)
-                    .ok_or_else(|| stretch.damage(at, "a record's checksum does not match"))?;
-                for Stored { record, .. } in stored {
-                    if record.lsn <= feed.cursor {
-                        continue;
-                    }
-                    if record.lsn.0 != feed.cursor.0 + 1 {
-                        return Err(stretch.missing());
-                    }
-                    if feed.records.len() == limit {
+        while feed.records.len() < limit {
+            let (durable, span) = {
+                let view = self.view();
+                (view.durable, view.span(Lsn(feed.cursor.0 + 1)))
+            };
+            if feed.cursor >= durable {
+                break;
+            }
+            match span {
+                // Nothing is left between here and there.
+                Err(next) => feed.cursor = Lsn(next.0 - 1),
+                Ok(span) => {
+                    let (next, sparse) = (span.next, span.sparse);
+                    let stretch = span.load()?;
+                    if !stretch.feed(&mut feed, limit, |record| record.stream.shard(shards) == shard, sparse)? {
                         return Ok(feed);
                     }
-                    feed.cursor = record.lsn;
-                    if record.stream.shard(shards) == shard {
-                        feed.records.push(record);
+                    if feed.cursor.0 + 1 != next.0 && !sparse {
+                        return Err(stretch.missing());
                     }
+                    feed.cursor = Lsn(next.0 - 1);
                 }
-            }
-            if feed.cursor == before {
-                return Err(stretch.missing());
             }
         }
         Ok(feed)
+    }
+
+    /// All records of a segment behind `after`, stretch by stretch, in commit order.
+    pub(crate) fn stretches(
+        &self,
+        id: u64,
+        after: Lsn,
+        mut visit: impl FnMut(Vec<Stored>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut at = Lsn(after.0 + 1);
+        loop {
+            let span = {
+                let view = self.view();
+                let Some(segment) = view.segments.iter().find(|segment| segment.place.segment == id) else {
+                    return Ok(());
+                };
+                at = at.max(segment.first);
+                let inside = at <= view.durable && segment.next.is_none_or(|next| at < next);
+                if inside { view.span(at) } else { return Ok(()) }
+            };
+            match span {
+                Err(next) => at = next,
+                Ok(span) => {
+                    let next = span.next;
+                    let mut records = span.load()?.records()?;
+                    records.retain(|stored| stored.record.lsn >= at);
+                    visit(records)?;
+                    at = next;
+                }
+            }
+        }
     }
 }
 
 impl Span {
     fn load(self) -> Result<Stretch, Failure> {
-        let Span { place, file, from, to } = self;
+        let Span { place, file, from, to, .. } = self;
         let mut bytes = vec![0; to.saturating_sub(from) as usize];
-        file.read_at(&mut bytes, from).map_err(|error| Failure::io("read", &segment_file(place.segment), error))?;
+        let name = segment_file(place.segment, place.generation);
+        file.read_at(&mut bytes, from).map_err(|error| Failure::io("read", &name, error))?;
         Ok(Stretch { place, offset: from, bytes })
     }
 }
 
 impl Stretch {
     fn damage(&self, offset: u64, what: &str) -> Damage {
-        Damage { file: segment_file(self.place.segment), offset, what: what.to_owned() }
+        Damage { file: segment_file(self.place.segment, self.place.generation), offset, what: what.to_owned() }
     }
 
     fn damaged(&self, what: &str) -> Failure {
@@ -176,6 +286,45 @@ impl Stretch {
 
     fn missing(&self) -> Failure {
         self.damaged("a record that belongs here is missing")
+    }
+
+    /// All records.
+    fn records(&self) -> Result<Vec<Stored>, Failure> {
+        let mut records = Vec::new();
+        for frame in self.frames() {
+            let (at, header, body) = frame?;
+            if header.kind == Kind::Batch {
+                let stored = decode_batch(&header, body, self.place);
+                records.extend(stored.ok_or_else(|| self.damage(at, "a record's checksum does not match"))?);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Takes the records behind the feed's cursor that are wanted; `false`: the limit is reached.
+    fn feed(
+        &self,
+        feed: &mut Feed,
+        limit: usize,
+        wanted: impl Fn(&Record) -> bool,
+        sparse: bool,
+    ) -> Result<bool, Failure> {
+        for Stored { record, .. } in self.records()? {
+            if record.lsn <= feed.cursor {
+                continue;
+            }
+            if record.lsn.0 != feed.cursor.0 + 1 && !sparse {
+                return Err(self.missing());
+            }
+            if feed.records.len() == limit {
+                return Ok(false);
+            }
+            feed.cursor = record.lsn;
+            if wanted(&record) {
+                feed.records.push(record);
+            }
+        }
+        Ok(true)
     }
 
     /// Each frame: its offset, its header, its body.

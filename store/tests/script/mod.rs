@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use rejoin_store::index::{Fold, Key, Row, Table};
-use rejoin_store::journal::{Journal, Options, Prepare};
+use rejoin_store::journal::{Journal, Options, Upkeep};
 use rejoin_store::simulated::SimDisk;
 use rejoin_store::{GENESIS, Log, Lsn, NewRecord, OpenError, Record, Shard, StreamId, Version, link};
 use std::collections::HashMap;
@@ -28,9 +28,9 @@ impl Fold for Count {
     fn version(&self) -> u32 {
         1
     }
-    fn fold(&self, previous: Option<&[u8]>, _: &Record) -> Row {
-        let count = previous.and_then(|row| row.try_into().ok()).map_or(0, u64::from_be_bytes) + 1;
-        Row::from(count.to_be_bytes())
+    fn fold(&self, previous: Option<&[u8]>, records: &[Record]) -> Option<Row> {
+        let before = previous.and_then(|row| row.try_into().ok()).map_or(0, u64::from_be_bytes);
+        Some(Row::from((before + records.len() as u64).to_be_bytes()))
     }
     fn keys(&self, stream: StreamId, row: &[u8]) -> Vec<(Table, Key)> {
         vec![(Table(0), [row, &stream.0].concat())]
@@ -40,7 +40,7 @@ impl Fold for Count {
 pub fn options() -> Options {
     let store_id = Some([0x5e; 16]);
     let sizes = Options { first_segment: 4096, largest_segment: 16_384, ..Options::default() };
-    Options { prepare: Prepare::Inline, store_id, fold: Arc::new(Count), ..sizes }
+    Options { upkeep: Upkeep::Inline, store_id, fold: Arc::new(Count), ..sizes }
 }
 
 pub fn open(disk: &SimDisk) -> Result<Journal, OpenError> {

@@ -1,0 +1,179 @@
+//! Where an index lives, and whether what lies there is to be trusted.
+//!
+//! The index is never the truth, so nothing in its folder is repaired: it is as it was left, or it is thrown away and made
+//! again from the log. The file `STATE` says how it was left.
+
+use super::{Backend, Fold, IndexError, Map, MemoryMap, Rows};
+use crate::record::Lsn;
+use std::any::Any;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const STATE: &str = "STATE";
+const ROWS: &str = "rows";
+
+/// Where an index is kept.
+#[derive(Clone, Default)]
+pub enum Home {
+    /// In memory: made again from the log at every opening.
+    #[default]
+    Memory,
+    /// In a folder of its own.
+    Folder {
+        /// The library that keeps it.
+        backend: Arc<dyn Backend>,
+        /// The folder; all of it belongs to the index.
+        path: PathBuf,
+    },
+}
+
+/// An index, and whether it holds what it should.
+pub(crate) enum Opened {
+    /// It is as it was left: what came to the log since is to be added.
+    Left(Rows),
+    /// It is empty, for the reason given.
+    Empty(Rows, String),
+    /// It has seen more of the log than there is.
+    Ahead(Lsn),
+}
+
+/// How an index was left, or is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A library is about to open it, or it is being made: whoever finds this had a predecessor that died of it.
+    Opening,
+    /// A process uses it. What it wrote is in the hands of the operating system, and gone with a loss of power.
+    InUse,
+    /// It was closed and synced with the log in it up to here.
+    Closed(Lsn),
+}
+
+impl Home {
+    /// Opens the index of a store whose log ends at `durable`.
+    pub(crate) fn open(&self, store: [u8; 16], fold: &Arc<dyn Fold>, durable: Lsn) -> Result<Opened, IndexError> {
+        let (backend, path) = match self {
+            Home::Memory => {
+                let map = Box::new(MemoryMap::default());
+                return Ok(Opened::Empty(Rows::empty(map, fold.clone(), store), "it is kept in memory".to_owned()));
+            }
+            Home::Folder { backend, path } => (&**backend, path),
+        };
+        let reason = match self.state(store) {
+            Some(State::Closed(watermark)) if watermark > durable => return Ok(Opened::Ahead(watermark)),
+            Some(State::Closed(_) | State::InUse) => {
+                self.say(store, State::Opening)?;
+                match open_map(backend, &path.join(ROWS)).and_then(|map| found(map, fold, store)) {
+                    Ok(rows) if rows.watermark() > durable => {
+                        let watermark = rows.watermark();
+                        self.say(store, State::InUse)?;
+                        return Ok(Opened::Ahead(watermark));
+                    }
+                    Ok(rows) => return Ok(Opened::Left(rows)),
+                    Err(error) => error.0,
+                }
+            }
+            Some(State::Opening) => "an earlier process did not survive opening it".to_owned(),
+            None => "it was not left by this store, this library and this run of the machine".to_owned(),
+        };
+        // A folder that never had one is no news.
+        let reason = if path.exists() { reason } else { "there was none".to_owned() };
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("empty", path, &error)),
+            Ok(()) | Err(_) => {}
+        }
+        self.say(store, State::Opening)?;
+        let map = open_map(backend, &path.join(ROWS))?;
+        Ok(Opened::Empty(Rows::empty(map, fold.clone(), store), reason))
+    }
+
+    /// Notes that the index holds what it should and is being used.
+    pub(crate) fn used(&self, store: [u8; 16]) -> Result<(), IndexError> {
+        self.say(store, State::InUse)
+    }
+
+    /// Syncs an index that nobody uses any more, and notes that it is complete up to `watermark`.
+    pub(crate) fn closed(&self, store: [u8; 16], watermark: Lsn) -> Result<(), IndexError> {
+        let Home::Folder { path, .. } = self else { return Ok(()) };
+        sync_all(path).map_err(|error| failed("sync", path, &error))?;
+        self.say(store, State::Closed(watermark))?;
+        sync_all(path).map_err(|error| failed("sync", path, &error))
+    }
+
+    fn text(backend: &dyn Backend, store: [u8; 16], state: State) -> String {
+        let store = u128::from_be_bytes(store);
+        let state = match state {
+            State::Opening => "opening".to_owned(),
+            State::InUse => format!("in use since boot {}", boot()),
+            State::Closed(watermark) => format!("closed at {watermark}"),
+        };
+        format!("rejoin index 1\nlibrary {}\nstore {store:032x}\n{state}\n", backend.name())
+    }
+
+    /// How the index was left; `None` where nothing says so that is to be believed.
+    fn state(&self, store: [u8; 16]) -> Option<State> {
+        let Home::Folder { backend, path } = self else { return None };
+        let found = fs::read_to_string(path.join(STATE)).ok()?;
+        let last = found.lines().last()?;
+        let state = match last.strip_prefix("closed at ") {
+            Some(watermark) => State::Closed(Lsn(watermark.parse().ok()?)),
+            None if last == "opening" => State::Opening,
+            None => State::InUse,
+        };
+        (found == Home::text(&**backend, store, state)).then_some(state)
+    }
+
+    fn say(&self, store: [u8; 16], state: State) -> Result<(), IndexError> {
+        let Home::Folder { backend, path } = self else { return Ok(()) };
+        let write = || {
+            fs::create_dir_all(path)?;
+            let mut file = File::create(path.join(STATE))?;
+            file.write_all(Home::text(&**backend, store, state).as_bytes())
+        };
+        write().map_err(|error| failed("write", &path.join(STATE), &error))
+    }
+}
+
+/// Tells one run of the machine from another: what is not synced outlives processes and not machines. Where the operating
+/// system does not say, no two are the same.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| format!("unknown, process {}", std::process::id()), |id| id.trim().to_owned())
+}
+
+fn open_map(backend: &dyn Backend, folder: &Path) -> Result<Box<dyn Map>, IndexError> {
+    guarded(|| backend.open(folder))
+}
+
+fn found(map: Box<dyn Map>, fold: &Arc<dyn Fold>, store: [u8; 16]) -> Result<Rows, IndexError> {
+    guarded(|| Rows::found(map, fold.clone(), store))
+}
+
+/// Libraries panic over files that are not as they left them, and folds over records that they did not expect.
+pub(crate) fn guarded<T>(action: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|panic| Err(IndexError(words(&*panic))))
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("it panicked: {}", words.unwrap_or("without a word"))
+}
+
+/// Syncs everything in a folder, and the folder.
+fn sync_all(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_all(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(path)?.sync_all()
+}
+
+fn failed(action: &str, path: &Path, error: &io::Error) -> IndexError {
+    IndexError(format!("failed to {action} {}: {error}", path.display()))
+}

@@ -1,0 +1,343 @@
+//! How rows, keys and the watermark lie in a map.
+//!
+//! A key's first byte says what stands under it: the stamp, a row that may still change, a row that will not, an entry of a
+//! table. Live rows stand by themselves so that they can be counted at opening without reading the others.
+
+use super::{Fold, IndexError, Key, KeyRange, Map, Row, Table};
+use crate::bytes::{Put, Take};
+use crate::record::{Lsn, StreamId};
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const STAMP: u8 = 0;
+const LIVE: u8 = 1;
+const DONE: u8 = 2;
+const TABLE: u8 = 3;
+
+/// How many rows are read at a time where all are read.
+const PAGE: usize = 4096;
+
+/// What becomes of a stream's row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The row that the map has.
+    pub(crate) before: Option<Row>,
+    /// The row that it is to have.
+    pub(crate) after: Option<Row>,
+}
+
+/// Count and sum of the live rows: what is compared at opening.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Live {
+    count: u64,
+    sum: u64,
+}
+
+impl Live {
+    fn add(&mut self, stream: StreamId, row: &[u8]) {
+        self.count = self.count.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(digest(stream, row));
+    }
+
+    fn remove(&mut self, stream: StreamId, row: &[u8]) {
+        self.count = self.count.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(digest(stream, row));
+    }
+}
+
+/// Told from others by chance, not by design: this finds accidents.
+fn digest(stream: StreamId, row: &[u8]) -> u64 {
+    let low = crc32c::crc32c_append(crc32c::crc32c(&stream.0), row);
+    (u64::from(low) << 32 | u64::from(low)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// What an index says of itself, written with every change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// The store that it belongs to.
+    pub(crate) store: [u8; 16],
+    /// The version of the fold that made its rows.
+    pub(crate) fold: u32,
+    /// The place up to which the log is in it.
+    pub(crate) watermark: Lsn,
+    live: Live,
+}
+
+impl Stamp {
+    fn encode(&self) -> Row {
+        let mut out = Vec::new();
+        out.put(&self.store);
+        out.put_u32(self.fold);
+        out.put_u64(self.watermark.0);
+        out.put_u64(self.live.count);
+        out.put_u64(self.live.sum);
+        let crc = crc32c::crc32c(&out);
+        out.put_u32(crc);
+        Row::from(out)
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Stamp> {
+        let mut take = Take(bytes);
+        let store = take.array()?;
+        let fold = take.u32()?;
+        let watermark = Lsn(take.u64()?);
+        let live = Live { count: take.u64()?, sum: take.u64()? };
+        let crc = take.u32()?;
+        let sound = take.0.is_empty() && crc == crc32c::crc32c(&bytes[..bytes.len() - 4]);
+        sound.then_some(Stamp { store, fold, watermark, live })
+    }
+}
+
+/// Rows and keys over a map.
+pub(crate) struct Rows {
+    map: Box<dyn Map>,
+    fold: Arc<dyn Fold>,
+    stamp: Mutex<Stamp>,
+}
+
+impl Rows {
+    /// Rows of a store in an empty map.
+    pub(crate) fn empty(map: Box<dyn Map>, fold: Arc<dyn Fold>, store: [u8; 16]) -> Rows {
+        let stamp = Stamp { store, fold: fold.version(), watermark: Lsn(0), live: Live::default() };
+        Rows { map, fold, stamp: Mutex::new(stamp) }
+    }
+
+    /// Rows as a map has them; the reason, where they are not those of this store and fold, or not all of them.
+    pub(crate) fn found(map: Box<dyn Map>, fold: Arc<dyn Fold>, store: [u8; 16]) -> Result<Rows, IndexError> {
+        let wrong = |what: &str| IndexError(what.to_owned());
+        let stamp = map.get(&[STAMP])?.ok_or_else(|| wrong("it has no watermark"))?;
+        let stamp = Stamp::decode(&stamp).ok_or_else(|| wrong("its watermark's checksum does not match"))?;
+        if stamp.store != store {
+            return Err(wrong("it belongs to another store"));
+        }
+        if stamp.fold != fold.version() {
+            return Err(wrong("its rows are of another version"));
+        }
+        if count(&*map)? != stamp.live {
+            return Err(wrong("its live rows are not those that were written"));
+        }
+        Ok(Rows { map, fold, stamp: Mutex::new(stamp) })
+    }
+
+    /// The place up to which the log is in it.
+    pub(crate) fn watermark(&self) -> Lsn {
+        self.stamp.lock().unwrap_or_else(PoisonError::into_inner).watermark
+    }
+
+    pub(crate) fn row(&self, stream: StreamId) -> Result<Option<Row>, IndexError> {
+        match self.map.get(&row_key(LIVE, stream))? {
+            Some(row) => Ok(Some(row)),
+            None => self.map.get(&row_key(DONE, stream)),
+        }
+    }
+
+    /// Applies changes, as one unit; with them the log is in it up to `watermark`.
+    pub(crate) fn apply<S: BuildHasher>(
+        &self,
+        changes: &HashMap<StreamId, Change, S>,
+        watermark: Lsn,
+    ) -> Result<(), IndexError> {
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Stamp { watermark, ..*stamp };
+        let mut entries = Vec::with_capacity(changes.len() * 2 + 1);
+        for (stream, Change { before, after }) in changes {
+            if before == after {
+                continue;
+            }
+            self.change_row(*stream, before.as_ref(), after.as_ref(), &mut next.live, &mut entries);
+            self.change_keys(*stream, before.as_deref(), after.as_deref(), &mut entries);
+        }
+        entries.push((vec![STAMP], Some(next.encode())));
+        // Neighbours are written together; a stream that moved between its two places has an entry for each.
+        entries.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        self.map.write(entries)?;
+        *stamp = next;
+        Ok(())
+    }
+
+    fn change_row(
+        &self,
+        stream: StreamId,
+        before: Option<&Row>,
+        after: Option<&Row>,
+        live: &mut Live,
+        entries: &mut Vec<super::Entry>,
+    ) {
+        let place = |row: &Row| if self.fold.is_live(row) { LIVE } else { DONE };
+        let (from, to) = (before.map(place), after.map(place));
+        if let Some(before) = before.filter(|_| from == Some(LIVE)) {
+            live.remove(stream, before);
+        }
+        if let Some(after) = after.filter(|_| to == Some(LIVE)) {
+            live.add(stream, after);
+        }
+        if let Some(from) = from.filter(|_| from != to) {
+            entries.push((row_key(from, stream), None));
+        }
+        if let (Some(to), Some(after)) = (to, after) {
+            entries.push((row_key(to, stream), Some(after.clone())));
+        }
+    }
+
+    fn change_keys(
+        &self,
+        stream: StreamId,
+        before: Option<&[u8]>,
+        after: Option<&[u8]>,
+        entries: &mut Vec<super::Entry>,
+    ) {
+        if let (Some(before), Some(after)) = (before, after)
+            && self.fold.same_keys(before, after)
+        {
+            return;
+        }
+        let mut removed = before.map(|row| self.fold.keys(stream, row)).unwrap_or_default();
+        let mut added = after.map(|row| self.fold.keys(stream, row)).unwrap_or_default();
+        removed.retain(|key| match added.iter().position(|new| new == key) {
+            Some(same) => {
+                added.swap_remove(same);
+                false
+            }
+            None => true,
+        });
+        let value = Row::from(stream.0);
+        entries.extend(removed.iter().map(|(table, key)| (table_key(*table, key), None)));
+        entries.extend(added.iter().map(|(table, key)| (table_key(*table, key), Some(value.clone()))));
+    }
+
+    /// Entries of a table in key order, at most `limit`.
+    pub(crate) fn scan(
+        &self,
+        table: Table,
+        range: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Vec<(Key, StreamId)>, IndexError> {
+        let (from, to) = (bound(table, range.0), bound(table, range.1));
+        let (first, last) = (table_key(table, &[]), [TABLE, table.0 + 1]);
+        let from = from.as_ref().map_or(Bound::Included(&first[..]), |bound| bound.as_ref().map(|key| &key[..]));
+        let to = to.as_ref().map_or(Bound::Excluded(&last[..]), |bound| bound.as_ref().map(|key| &key[..]));
+        let found = self.map.range((from, to), limit)?;
+        let entry = |(key, value): (Key, Row)| {
+            let stream = value[..].try_into().map_err(|_| IndexError("an entry names no stream".to_owned()))?;
+            Ok((key[2..].to_vec(), StreamId(stream)))
+        };
+        found.into_iter().map(entry).collect()
+    }
+
+    pub(crate) fn flush(&self) -> Result<(), IndexError> {
+        self.map.flush()
+    }
+}
+
+fn bound(table: Table, bound: Bound<&[u8]>) -> Option<Bound<Key>> {
+    match bound {
+        Bound::Included(key) => Some(Bound::Included(table_key(table, key))),
+        Bound::Excluded(key) => Some(Bound::Excluded(table_key(table, key))),
+        Bound::Unbounded => None,
+    }
+}
+
+fn row_key(place: u8, stream: StreamId) -> Key {
+    [&[place][..], &stream.0].concat()
+}
+
+fn table_key(table: Table, key: &[u8]) -> Key {
+    [&[TABLE, table.0][..], key].concat()
+}
+
+/// Counts the live rows that are really there.
+fn count(map: &dyn Map) -> Result<Live, IndexError> {
+    let mut live = Live::default();
+    let mut last = vec![LIVE];
+    loop {
+        let page = map.range((Bound::Excluded(&last), Bound::Excluded(&[DONE])), PAGE)?;
+        for (key, row) in &page {
+            let stream = key[1..].try_into().map_err(|_| IndexError("a row names no stream".to_owned()))?;
+            live.add(StreamId(stream), row);
+        }
+        match page.into_iter().last() {
+            Some((key, _)) => last = key,
+            None => return Ok(live),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::MemoryMap;
+    use crate::record::Record;
+
+    /// Live while the row begins with 1; listed by its first byte and by all of it.
+    struct ByFirst;
+
+    impl Fold for ByFirst {
+        fn version(&self) -> u32 {
+            1
+        }
+        fn fold(&self, _: Option<&[u8]>, records: &[Record]) -> Option<Row> {
+            records.last().map(|record| Row::from(&record.payload[..]))
+        }
+        fn is_live(&self, row: &[u8]) -> bool {
+            row[0] == 1
+        }
+        fn keys(&self, _: StreamId, row: &[u8]) -> Vec<(Table, Key)> {
+            vec![(Table(0), row[..1].to_vec()), (Table(1), row.to_vec())]
+        }
+    }
+
+    const STORE: [u8; 16] = [9; 16];
+
+    fn change(stream: u8, before: Option<&[u8]>, after: Option<&[u8]>) -> HashMap<StreamId, Change> {
+        let change = Change { before: before.map(Row::from), after: after.map(Row::from) };
+        HashMap::from([(StreamId([stream; 16]), change)])
+    }
+
+    fn listed(rows: &Rows, table: u8) -> Vec<Key> {
+        let found = rows.scan(Table(table), (Bound::Unbounded, Bound::Unbounded), 100).unwrap();
+        found.into_iter().map(|(key, _)| key).collect()
+    }
+
+    #[test]
+    fn only_the_keys_that_differ_change() {
+        let rows = Rows::empty(Box::new(MemoryMap::default()), Arc::new(ByFirst), STORE);
+        rows.apply(&change(1, None, Some(&[1, 2])), Lsn(1)).unwrap();
+        rows.apply(&change(1, Some(&[1, 2]), Some(&[1, 3])), Lsn(2)).unwrap();
+        assert_eq!((listed(&rows, 0), listed(&rows, 1)), (vec![vec![1]], vec![vec![1, 3]]));
+        rows.apply(&change(1, Some(&[1, 3]), Some(&[2])), Lsn(3)).unwrap();
+        assert_eq!(rows.row(StreamId([1; 16])).unwrap(), Some(Row::from([2])));
+        assert_eq!(count(&*rows.map).unwrap(), Live::default());
+        rows.apply(&change(1, Some(&[2]), None), Lsn(4)).unwrap();
+        assert_eq!(rows.row(StreamId([1; 16])).unwrap(), None);
+        assert!(listed(&rows, 0).is_empty() && listed(&rows, 1).is_empty());
+        assert_eq!(rows.watermark(), Lsn(4));
+    }
+
+    #[test]
+    fn a_map_that_lost_or_changed_a_live_row_is_found_out() {
+        for broken in [Some(Row::from([1, 7])), None] {
+            let rows = Rows::empty(Box::new(MemoryMap::default()), Arc::new(ByFirst), STORE);
+            rows.apply(&change(1, None, Some(&[1, 2])), Lsn(1)).unwrap();
+            rows.apply(&change(2, None, Some(&[1, 3])), Lsn(2)).unwrap();
+            rows.map.write(vec![(row_key(LIVE, StreamId([1; 16])), broken)]).unwrap();
+            assert!(Rows::found(rows.map, Arc::new(ByFirst), STORE).is_err());
+        }
+    }
+
+    #[test]
+    fn a_map_of_another_store_is_found_out() {
+        let rows = Rows::empty(Box::new(MemoryMap::default()), Arc::new(ByFirst), STORE);
+        rows.apply(&change(1, None, Some(&[1, 2])), Lsn(1)).unwrap();
+        let rows = Rows::found(rows.map, Arc::new(ByFirst), STORE).unwrap();
+        assert!(Rows::found(rows.map, Arc::new(ByFirst), [8; 16]).is_err());
+    }
+
+    #[test]
+    fn tables_do_not_run_into_each_other() {
+        let rows = Rows::empty(Box::new(MemoryMap::default()), Arc::new(ByFirst), STORE);
+        rows.apply(&change(1, None, Some(&[1])), Lsn(1)).unwrap();
+        assert_eq!((listed(&rows, 0).len(), listed(&rows, 1).len(), listed(&rows, 2).len()), (1, 1, 0));
+    }
+}

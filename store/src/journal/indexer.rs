@@ -1,0 +1,433 @@
+//! Behind the commits: durable frames become rows, rows become entries of the index, and closed segments get their footers.
+//!
+//! What came last waits in a queue, is folded into an overlay, and is applied to the index a moment later, so that what
+//! changes often is written once. Readers fold what is queued before they look, so they see everything durable. A full
+//! queue holds up the commits.
+
+use super::append::Writing;
+use super::files::Files;
+use super::footer::{Footer, ROWS_UNKNOWN, Standing};
+use super::manifest::segment_file;
+use crate::error::{Damage, Failure};
+use crate::index::{Change, Fold, Home, IndexError, Key, KeyRange, Row, Rows, Table, guarded};
+use crate::record::{Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How long changes are collected before they are applied.
+const WINDOW: Duration = Duration::from_millis(20);
+/// How many bytes may be queued before the window is cut short.
+const BUSY: usize = 1 << 20;
+/// How many bytes may be queued before commits wait.
+const FULL: usize = 8 << 20;
+/// How many rows may be folded before they are applied.
+const FULL_ROWS: usize = 50_000;
+
+/// One thing that happened to the log, in order.
+pub(super) enum Happened {
+    Written(Writing),
+    /// A segment was closed; everything before was written to it.
+    Closed(u64),
+}
+
+pub(super) struct Indexer {
+    shared: Arc<Shared>,
+    worker: Option<JoinHandle<()>>,
+    // Dropped last: then nobody uses the index any more.
+    closing: Closing,
+}
+
+pub(super) struct Shared {
+    files: Arc<Files>,
+    fold: Arc<dyn Fold>,
+    rows: Rows,
+    /// An index that failed is not asked again; the log goes on without it.
+    failed: OnceLock<IndexError>,
+    queue: Mutex<Queue>,
+    /// Something was queued, or made room.
+    changed: Condvar,
+    folding: Mutex<Folding>,
+    /// Held while the index is written to: one at a time, in order.
+    applying: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Queue {
+    happened: Vec<Happened>,
+    bytes: usize,
+    /// The worker sleeps until it is woken.
+    idle: bool,
+    stopped: bool,
+}
+
+/// What is known of the records that were folded, and not in the index yet.
+#[derive(Default)]
+struct Folding {
+    overlay: StreamMap<Change>,
+    applying: Arc<StreamMap<Change>>,
+    folded: Lsn,
+    open: OpenFooter,
+    /// Footers that can be written.
+    ready: Vec<(u64, Footer)>,
+}
+
+/// What the open segment's footer will say.
+#[derive(Default)]
+struct OpenFooter {
+    standing: Standing,
+    /// Streams whose row was not folded here: it stands in the index.
+    elsewhere: StreamMap<()>,
+    rows_unknown: bool,
+}
+
+impl Indexer {
+    pub(super) fn new(files: Arc<Files>, fold: Arc<dyn Fold>, rows: Rows, home: Home) -> Indexer {
+        let closing = Closing { home, store: files.store, complete: None };
+        let folded = rows.watermark();
+        let shared = Shared {
+            files,
+            fold,
+            rows,
+            failed: OnceLock::new(),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            folding: Mutex::new(Folding { folded, ..Folding::default() }),
+            applying: Mutex::new(()),
+        };
+        Indexer { shared: Arc::new(shared), worker: None, closing }
+    }
+
+    /// From here on a thread of its own does the work; without, it is done by whoever commits.
+    pub(super) fn start(&mut self) -> std::io::Result<()> {
+        let shared = self.shared.clone();
+        self.worker = Some(thread::Builder::new().name("rejoin-index".into()).spawn(move || shared.work())?);
+        Ok(())
+    }
+
+    pub(super) fn push(&self, happened: Happened) {
+        let mut queue = self.shared.queue();
+        if let Happened::Written(written) = &happened {
+            queue.bytes += written.bytes.len();
+        }
+        queue.happened.push(happened);
+        if self.worker.is_none() {
+            drop(queue);
+            self.shared.catch_up();
+        } else if std::mem::take(&mut queue.idle) || queue.bytes >= BUSY {
+            drop(queue);
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// Waits while too much is queued. The caller holds no lock.
+    pub(super) fn wait_for_room(&self) {
+        if self.worker.is_none() {
+            return;
+        }
+        let mut queue = self.shared.queue();
+        while queue.bytes >= FULL && !queue.stopped {
+            queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn row(&self, stream: StreamId) -> Result<Option<Row>, Failure> {
+        Ok(self.shared.row(stream)?)
+    }
+
+    pub(super) fn scan(
+        &self,
+        table: Table,
+        range: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Vec<(Key, StreamId)>, Failure> {
+        self.shared.catch_up();
+        self.shared.check()?;
+        Ok(self.shared.rows.scan(table, range, limit)?)
+    }
+
+    /// Takes a segment's records again that are in the log at opening.
+    pub(super) fn take(&self, records: Vec<Record>) {
+        let mut folding = self.shared.folding();
+        self.shared.fold(&mut folding, records);
+        if folding.overlay.len() >= FULL_ROWS {
+            drop(folding);
+            self.shared.apply();
+        }
+    }
+
+    /// Puts rows in that a footer says, or that were folded elsewhere; with them the log is folded up to `folded`.
+    pub(super) fn restore(&self, rows: Vec<(StreamId, Row)>, folded: Lsn) {
+        let mut folding = self.shared.folding();
+        folding.folded = folded;
+        let change = |(stream, row)| (stream, Change { before: None, after: Some(row) });
+        folding.overlay.extend(rows.into_iter().map(change));
+        if folding.overlay.len() >= FULL_ROWS {
+            drop(folding);
+            self.shared.apply();
+        }
+    }
+
+    /// The next record to be taken begins a segment.
+    pub(super) fn begin_segment(&self) {
+        self.shared.folding().open = OpenFooter::default();
+    }
+
+    /// Fails where the index did.
+    pub(super) fn check(&self) -> Result<(), IndexError> {
+        self.shared.check()
+    }
+
+    pub(super) fn apply(&self) {
+        self.shared.apply();
+    }
+}
+
+impl Drop for Indexer {
+    fn drop(&mut self) {
+        self.shared.queue().stopped = true;
+        self.shared.changed.notify_all();
+        if let Some(worker) = self.worker.take() {
+            // A panic of the worker was printed by its own thread.
+            let panicked = worker.join().is_err();
+            if panicked {
+                self.shared.fail(IndexError("the thread that writes it panicked".to_owned()));
+            }
+        }
+        if !thread::panicking() {
+            self.shared.catch_up();
+            self.closing.complete = self.shared.failed.get().is_none().then(|| self.shared.rows.watermark());
+        }
+    }
+}
+
+/// Notes that the index was closed, when it has been.
+struct Closing {
+    home: Home,
+    store: [u8; 16],
+    complete: Option<Lsn>,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(watermark) = self.complete {
+            // Without the note the index is as good as after a kill.
+            let _ = self.home.closed(self.store, watermark);
+        }
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn folding(&self) -> MutexGuard<'_, Folding> {
+        self.folding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self) -> Result<(), IndexError> {
+        self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    fn fail(&self, error: IndexError) {
+        // The first reason is the one to tell.
+        let _ = self.failed.set(error);
+    }
+
+    fn work(&self) {
+        let mut dirty = false;
+        loop {
+            let mut queue = self.queue();
+            while queue.happened.is_empty() && !queue.stopped {
+                if dirty {
+                    drop(queue);
+                    dirty = false;
+                    if let Err(error) = self.rows.flush() {
+                        self.fail(error);
+                    }
+                    queue = self.queue();
+                    continue;
+                }
+                queue.idle = true;
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            queue.idle = false;
+            if queue.stopped {
+                return;
+            }
+            if queue.bytes < BUSY {
+                drop(self.changed.wait_timeout(queue, WINDOW).unwrap_or_else(PoisonError::into_inner));
+            } else {
+                drop(queue);
+            }
+            self.catch_up();
+            dirty = true;
+        }
+    }
+
+    /// Folds and applies everything queued, and writes the footers that are ready.
+    fn catch_up(&self) {
+        let ready = {
+            let mut folding = self.folding();
+            self.drain(&mut folding);
+            std::mem::take(&mut folding.ready)
+        };
+        self.apply();
+        for (segment, footer) in ready {
+            // Without a footer the segment is read as a whole at the next opening, and gets one then.
+            let _ = self.files.write_footer(segment, &footer);
+        }
+    }
+
+    /// Folds everything queued. The queue is taken under the lock, so that order is kept.
+    fn drain(&self, folding: &mut Folding) {
+        let happened = {
+            let mut queue = self.queue();
+            queue.bytes = 0;
+            std::mem::take(&mut queue.happened)
+        };
+        if happened.is_empty() {
+            return;
+        }
+        self.changed.notify_all();
+        for happened in happened {
+            match happened {
+                Happened::Written(written) => match written.records() {
+                    Some(records) => self.fold(folding, records),
+                    None => self.fail(unreadable(&written)),
+                },
+                Happened::Closed(segment) => self.close(folding, segment),
+            }
+        }
+    }
+
+    /// Folds records, some of which may have been folded before: of those only the places are noted.
+    fn fold(&self, folding: &mut Folding, records: Vec<Record>) {
+        let mut of_stream: StreamMap<Vec<Record>> = StreamMap::default();
+        let mut order = Vec::new();
+        let folded = folding.folded;
+        for record in records {
+            folding.open.note(&record);
+            if record.lsn <= folded {
+                continue;
+            }
+            folding.folded = record.lsn;
+            let of_stream = of_stream.entry(record.stream).or_default();
+            if of_stream.is_empty() {
+                order.push(record.stream);
+            }
+            of_stream.push(record);
+        }
+        for stream in order {
+            let records = of_stream.remove(&stream).unwrap_or_default();
+            if self.failed.get().is_none()
+                && let Err(error) = guarded(|| self.fold_stream(folding, stream, &records))
+            {
+                self.fail(error);
+            }
+        }
+        folding.open.rows_unknown |= self.failed.get().is_some();
+    }
+
+    fn fold_stream(&self, folding: &mut Folding, stream: StreamId, records: &[Record]) -> Result<(), IndexError> {
+        let before = match folding.known(stream) {
+            Some(row) => row,
+            // What begins here has no row anywhere: that of an earlier life was removed before.
+            None if records[0].version == Version(1) => None,
+            None => self.rows.row(stream)?,
+        };
+        let mut row = before.clone();
+        for life in records.split_inclusive(|record| record.format == TOMBSTONE) {
+            let ends = life[life.len() - 1].format == TOMBSTONE;
+            row = if ends { None } else { self.fold.fold(row.as_deref(), life) };
+        }
+        folding.open.set_row(stream, row.clone());
+        if before.is_some() || row.is_some() || folding.overlay.contains_key(&stream) {
+            folding.overlay.entry(stream).or_insert(Change { before, after: None }).after = row;
+        }
+        Ok(())
+    }
+
+    fn row(&self, stream: StreamId) -> Result<Option<Row>, IndexError> {
+        let mut folding = self.folding();
+        self.drain(&mut folding);
+        if folding.overlay.len() >= FULL_ROWS {
+            drop(folding);
+            self.apply();
+            folding = self.folding();
+        }
+        self.check()?;
+        folding.known(stream).map_or_else(|| self.rows.row(stream), Ok)
+    }
+
+    /// The rows at the end of a segment are those that its footer says.
+    fn close(&self, folding: &mut Folding, segment: u64) {
+        let mut open = std::mem::take(&mut folding.open);
+        for stream in std::mem::take(&mut open.elsewhere).into_keys() {
+            match folding.known(stream).map_or_else(|| self.rows.row(stream), Ok) {
+                Ok(row) => open.set_row(stream, row),
+                Err(error) => {
+                    open.rows_unknown = true;
+                    self.fail(error);
+                }
+            }
+        }
+        let fold = if open.rows_unknown { ROWS_UNKNOWN } else { self.fold.version() };
+        let footer = open.standing.into_footer(fold, self.files.reader().marks(segment));
+        folding.ready.push((segment, footer));
+    }
+
+    /// Applies the overlay to the index.
+    fn apply(&self) {
+        let _turn = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let (changes, watermark) = {
+            let mut folding = self.folding();
+            if folding.overlay.is_empty() && folding.folded == self.rows.watermark() {
+                return;
+            }
+            folding.applying = Arc::new(std::mem::take(&mut folding.overlay));
+            (folding.applying.clone(), folding.folded)
+        };
+        if self.failed.get().is_none()
+            && let Err(error) = guarded(|| self.rows.apply(&changes, watermark))
+        {
+            self.fail(error);
+        }
+        self.folding().applying = Arc::default();
+    }
+}
+
+fn unreadable(written: &Writing) -> IndexError {
+    let file = segment_file(written.place.segment, written.place.generation);
+    let what = "what was just written cannot be read".to_owned();
+    IndexError(Damage { file, offset: written.offset, what }.to_string())
+}
+
+impl Folding {
+    /// A stream's row as it was folded last, if it was folded here.
+    fn known(&self, stream: StreamId) -> Option<Option<Row>> {
+        let change = self.overlay.get(&stream).or_else(|| self.applying.get(&stream));
+        change.map(|change| change.after.clone()).or_else(|| self.open.row(stream))
+    }
+}
+
+impl OpenFooter {
+    fn note(&mut self, record: &Record) {
+        if self.standing.note(record) {
+            self.elsewhere.insert(record.stream, ());
+        }
+    }
+
+    fn set_row(&mut self, stream: StreamId, row: Option<Row>) {
+        self.elsewhere.remove(&stream);
+        if let Some(stand) = self.standing.stands.get_mut(&stream) {
+            stand.row = row;
+        }
+    }
+
+    fn row(&self, stream: StreamId) -> Option<Option<Row>> {
+        let stand = self.standing.stands.get(&stream).filter(|_| !self.elsewhere.contains_key(&stream));
+        stand.map(|stand| stand.row.clone())
+    }
+}

@@ -1,0 +1,129 @@
+//! Bringing the index up to the log at opening: what it lacks is folded; an index that is empty is made from footers.
+
+use super::Options;
+use super::files::Files;
+use super::footer::With;
+use super::frame::Stored;
+use super::indexer::Indexer;
+use super::manifest::Segment;
+use crate::error::{Failure, OpenError};
+use crate::index::{Fold, Opened, Row};
+use crate::record::{Head, Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
+use std::sync::Arc;
+
+/// How far an index is that is made again from the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many bytes of the log are in it.
+    pub done: u64,
+    /// How many the log has.
+    pub total: u64,
+}
+
+/// An index on its way to the end of the log.
+pub(super) struct Rebuild {
+    indexer: Indexer,
+    /// Why it is made again, if it is.
+    reason: Option<String>,
+    /// Rows of the open segment's streams, where it is.
+    open_rows: Vec<(StreamId, Row)>,
+}
+
+impl Rebuild {
+    /// Reads what the index lacks. Nothing of the log is written, so that damage found here leaves it as it is; and nothing
+    /// of the open segment is used, which is not synced yet.
+    pub(super) fn read(files: &Arc<Files>, opened: Opened, options: &Options) -> Result<Rebuild, OpenError> {
+        let (rows, reason) = match opened {
+            Opened::Left(rows) => (rows, None),
+            Opened::Empty(rows, reason) => (rows, Some(reason)),
+            // The caller has refused that one.
+            Opened::Ahead(_) => return Err(OpenError::Settings("the index is ahead of the log".to_owned())),
+        };
+        let watermark = rows.watermark();
+        let indexer = Indexer::new(files.clone(), options.fold.clone(), rows, options.index.clone());
+        let mut rebuild = Rebuild { indexer, reason, open_rows: Vec::new() };
+        let segments = files.segments();
+        let total = segments.iter().map(|segment| segment.bytes).sum();
+        let mut done = 0;
+        for segment in segments.iter().filter(|segment| !segment.is_gone()) {
+            match (segment.closed, &rebuild.reason) {
+                (Some(closed), Some(_)) => {
+                    let rows = rows_of(files, segment, &*options.fold)?;
+                    rebuild.indexer.restore(rows, Lsn(closed.next.0 - 1));
+                }
+                (Some(_), None) => take(files, &rebuild.indexer, segment, watermark)?,
+                (None, Some(_)) => rebuild.open_rows = rows_of(files, segment, &*options.fold)?,
+                (None, None) => {}
+            }
+            done += segment.bytes;
+            if let (Some(report), Some(_)) = (&options.progress, &rebuild.reason) {
+                report(Progress { done, total });
+            }
+        }
+        Ok(rebuild)
+    }
+
+    /// Adds the open segment, when it is synced: all of it, since its footer is still to be written.
+    pub(super) fn finish(self, files: &Files, options: &Options) -> Result<(Indexer, Option<String>), OpenError> {
+        let Rebuild { indexer, reason, open_rows } = self;
+        if reason.is_some() {
+            indexer.restore(open_rows, files.reader().durable());
+        }
+        if let Some(open) = files.segments().last() {
+            take(files, &indexer, open, Lsn(open.first.0 - 1))?;
+        }
+        indexer.apply();
+        indexer.check().map_err(Failure::from)?;
+        options.index.used(files.store).map_err(Failure::from)?;
+        Ok((indexer, reason))
+    }
+}
+
+/// Folds what a segment holds behind `after`.
+fn take(files: &Files, indexer: &Indexer, segment: &Segment, after: Lsn) -> Result<(), Failure> {
+    indexer.begin_segment();
+    files.reader().stretches(segment.id, after, |stored| {
+        indexer.take(stored.into_iter().map(|stored| stored.record).collect());
+        Ok(())
+    })
+}
+
+/// The rows of the streams whose last record stands in a segment.
+fn rows_of(files: &Files, segment: &Segment, fold: &dyn Fold) -> Result<Vec<(StreamId, Row)>, Failure> {
+    let footer = files.read_footer(segment, With::Rows)?;
+    let Some(footer) = footer.filter(|footer| footer.has_rows_of(fold.version())) else {
+        return refold(files, segment, fold);
+    };
+    let reader = files.reader();
+    let last = |(stream, stand): &(StreamId, super::footer::Stand)| reader.head(*stream) == Some(stand.head);
+    Ok(footer.stands.into_iter().filter(last).filter_map(|(stream, stand)| Some((stream, stand.row?))).collect())
+}
+
+/// The same from the records, where the footer's rows are not to be used.
+fn refold(files: &Files, segment: &Segment, fold: &dyn Fold) -> Result<Vec<(StreamId, Row)>, Failure> {
+    let reader = files.reader();
+    let mut last: StreamMap<Head> = StreamMap::default();
+    let mut records: StreamMap<Vec<Record>> = StreamMap::default();
+    reader.stretches(segment.id, Lsn(segment.first.0 - 1), |stored| {
+        for Stored { record, .. } in stored {
+            last.insert(record.stream, Head { version: record.version, lsn: record.lsn });
+            let of_stream = records.entry(record.stream).or_default();
+            if record.format == TOMBSTONE {
+                of_stream.clear();
+            } else {
+                of_stream.push(record);
+            }
+        }
+        Ok(())
+    })?;
+    records.retain(|stream, of_stream| !of_stream.is_empty() && reader.head(*stream) == last.get(stream).copied());
+    let mut rows = Vec::with_capacity(records.len());
+    for (stream, of_stream) in records {
+        let before = match of_stream[0].version {
+            Version(1) => None,
+            version => fold.fold(None, &reader.read(stream, Version(1), version.0 as usize - 1)?),
+        };
+        rows.extend(fold.fold(before.as_deref(), &of_stream).map(|row| (stream, row)));
+    }
+    Ok(rows)
+}
