@@ -52,8 +52,14 @@ enum State {
 }
 
 impl Home {
-    /// Opens the index of a store whose log ends at `durable`.
-    pub(crate) fn open(&self, store: [u8; 16], fold: &Arc<dyn Fold>, durable: Lsn) -> Result<Opened, IndexError> {
+    /// Opens the index of a store whose log ends at `durable`, and does not say any more up to `forgotten` what was deleted.
+    pub(crate) fn open(
+        &self,
+        store: [u8; 16],
+        fold: &Arc<dyn Fold>,
+        forgotten: Lsn,
+        durable: Lsn,
+    ) -> Result<Opened, IndexError> {
         let (backend, path) = match self {
             Home::Memory => {
                 let map = Box::new(MemoryMap::default());
@@ -70,6 +76,9 @@ impl Home {
                         let watermark = rows.watermark();
                         self.say(store, State::InUse)?;
                         return Ok(Opened::Ahead(watermark));
+                    }
+                    Ok(rows) if rows.watermark() < forgotten => {
+                        "it is older than what the log says of deleted streams".to_owned()
                     }
                     Ok(rows) => return Ok(Opened::Left(rows)),
                     Err(error) => error.0,

@@ -36,7 +36,7 @@ pub(super) fn create(disk: &dyn Disk, options: &Options) -> Result<Manifest, Ope
     })?;
     begin_segment(disk, place, Lsn(1))?;
     let segment = Segment { id: 1, generation: 0, first: Lsn(1), bytes: options.first_segment, closed: None };
-    let manifest = Manifest { store, shards: options.shards, opening: 0, segments: vec![segment] };
+    let manifest = Manifest { store, shards: options.shards, opening: 0, forgotten: Lsn(0), segments: vec![segment] };
     manifest.write(disk).map_err(|failure| match failure {
         full if full.is_disk_full() => Failure::Full { needed: options.first_segment },
         other => other,

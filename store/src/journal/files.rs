@@ -5,7 +5,7 @@ use super::manifest::{Closed, Manifest, Segment};
 use super::view::{Reader, View};
 use crate::disk::Disk;
 use crate::error::Failure;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub(crate) struct Files {
     pub(crate) disk: Arc<dyn Disk>,
@@ -31,6 +31,10 @@ impl Files {
 
     pub(crate) fn reader(&self) -> Reader<'_> {
         Reader(&self.view)
+    }
+
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {

@@ -13,10 +13,12 @@ use crate::index::{Change, Fold, Home, IndexError, Key, KeyRange, Row, Rows, Tab
 use crate::record::{Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long changes are collected before they are applied.
 const WINDOW: Duration = Duration::from_millis(20);
+/// How often what was applied is handed to the operating system, where more keeps coming.
+const FLUSH: Duration = Duration::from_secs(1);
 /// How many bytes may be queued before the window is cut short.
 const BUSY: usize = 1 << 20;
 /// How many bytes may be queued before commits wait.
@@ -236,34 +238,37 @@ impl Shared {
     }
 
     fn work(&self) {
+        let mut flushed = Instant::now();
         let mut dirty = false;
-        loop {
-            let mut queue = self.queue();
-            while queue.happened.is_empty() && !queue.stopped {
-                if dirty {
-                    drop(queue);
-                    dirty = false;
-                    if let Err(error) = self.rows.flush() {
-                        self.fail(error);
-                    }
-                    queue = self.queue();
-                    continue;
+        while self.wait(dirty) {
+            let has_more = !self.queue().happened.is_empty();
+            if has_more {
+                self.catch_up();
+                dirty = true;
+            }
+            // In the hands of the operating system it outlives the process.
+            if dirty && (!has_more || flushed.elapsed() >= FLUSH) {
+                if let Err(error) = guarded(|| self.rows.flush()) {
+                    self.fail(error);
                 }
-                queue.idle = true;
-                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                flushed = Instant::now();
+                dirty = false;
             }
-            queue.idle = false;
-            if queue.stopped {
-                return;
-            }
-            if queue.bytes < BUSY {
-                drop(self.changed.wait_timeout(queue, WINDOW).unwrap_or_else(PoisonError::into_inner));
-            } else {
-                drop(queue);
-            }
-            self.catch_up();
-            dirty = true;
         }
+    }
+
+    /// Waits for something to do and then, unless there is much of it, for more; `false`: it is to stop.
+    fn wait(&self, dirty: bool) -> bool {
+        let mut queue = self.queue();
+        while queue.happened.is_empty() && !dirty && !queue.stopped {
+            queue.idle = true;
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.idle = false;
+        if queue.bytes < BUSY && !queue.stopped {
+            queue = self.changed.wait_timeout(queue, WINDOW).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        !queue.stopped
     }
 
     /// Folds and applies everything queued, and writes the footers that are ready.

@@ -20,6 +20,8 @@ pub(crate) struct Manifest {
     pub(crate) shards: u16,
     /// How often the store was opened for writing.
     pub(crate) opening: u32,
+    /// The last tombstone that is gone: an index that has not seen it may list what is gone too.
+    pub(crate) forgotten: Lsn,
     /// All segments, oldest first, without a gap between their places; only the last one is open.
     pub(crate) segments: Vec<Segment>,
 }
@@ -106,6 +108,7 @@ impl Manifest {
         out.put_u16(self.shards);
         out.put_u16(0);
         out.put_u32(self.opening);
+        out.put_u64(self.forgotten.0);
         out.put_u32(self.segments.len() as u32);
         for segment in &self.segments {
             out.put_u64(segment.id);
@@ -133,6 +136,7 @@ impl Manifest {
         let shards = take.u16()?;
         take.u16()?;
         let opening = take.u32()?;
+        let forgotten = if version == 1 { Lsn(0) } else { Lsn(take.u64()?) };
         let count = take.u32()?;
         let mut segments = Vec::new();
         for _ in 0..count {
@@ -144,7 +148,7 @@ impl Manifest {
             let closed = Closed { end, next, footer: footer == 1, cleaned };
             segments.push(Segment { id, generation, first, bytes, closed: (next.0 > 0).then_some(closed) });
         }
-        take.0.is_empty().then_some(Manifest { store, shards, opening, segments })
+        take.0.is_empty().then_some(Manifest { store, shards, opening, forgotten, segments })
     }
 
     /// Reads the manifest; `None` if there is none.
@@ -201,7 +205,7 @@ mod tests {
 
     fn manifest() -> Manifest {
         let segments = vec![segment(1, 1, 4096, Some(7)), segment(2, 7, 4096, None)];
-        Manifest { store: [3; 16], shards: 1, opening: 2, segments }
+        Manifest { store: [3; 16], shards: 1, opening: 2, forgotten: Lsn(3), segments }
     }
 
     #[test]

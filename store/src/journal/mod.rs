@@ -4,6 +4,7 @@
 //! write and one sync, whoever appended it. There is no other way into the log.
 
 mod append;
+mod clean;
 mod create;
 mod files;
 mod footer;
@@ -12,12 +13,14 @@ mod indexer;
 mod manifest;
 mod rebuild;
 mod recovery;
+mod rewrite;
 mod scan;
 mod spare;
 mod verify;
 mod view;
 
 pub(crate) use append::check_batch;
+pub use clean::Cleaned;
 pub use manifest::FORMAT_VERSION;
 pub use rebuild::Progress;
 pub use recovery::Cut;
@@ -29,11 +32,13 @@ use crate::index::{Fold, Home, Key, KeyRange, NoFold, Row, Table};
 use crate::record::{Head, Lsn, NewRecord, Record, Shard, StreamId, Version};
 use crate::{Conflict, Failure, Feed, Log, OpenError, Space};
 use append::{Appender, LARGEST_BATCH, segment_for};
+use clean::Cleaner;
 use files::Files;
 use indexer::{Happened, Indexer};
 use spare::Spare;
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How a journal is opened.
 #[derive(Clone)]
@@ -50,6 +55,8 @@ pub struct Options {
     pub upkeep: Upkeep,
     /// A new store's identity; drawn from the operating system where none is given.
     pub store_id: Option<[u8; 16]>,
+    /// How long after a tombstone the log is cleaned, where threads do it.
+    pub clean_after: Duration,
     /// How records become index rows.
     pub fold: Arc<dyn Fold>,
     /// Where index rows are kept.
@@ -67,6 +74,7 @@ impl Default for Options {
             batch_limit: 64 << 20,
             upkeep: Upkeep::Background,
             store_id: None,
+            clean_after: Duration::from_secs(5),
             fold: Arc::new(NoFold),
             index: Home::Memory,
             progress: None,
@@ -89,6 +97,7 @@ impl Default for Options {
 /// ```
 pub struct Journal {
     files: Arc<Files>,
+    cleaner: Cleaner,
     indexer: Indexer,
     shards: u16,
     batch_limit: usize,
@@ -133,6 +142,16 @@ impl Journal {
         self.rebuilt.as_deref()
     }
 
+    /// Gives back the disk that streams with tombstones took, where it is worth it. With [`Upkeep::Background`] a thread does
+    /// that by itself.
+    ///
+    /// # Errors
+    ///
+    /// A disk that is full or refuses, or damage. The log is as it was.
+    pub fn clean(&self) -> Result<Cleaned, Failure> {
+        self.cleaner.clean()
+    }
+
     #[expect(clippy::too_many_arguments, reason = "it only puts together what opening has found")]
     fn assemble(
         files: Arc<Files>,
@@ -144,12 +163,15 @@ impl Journal {
         rebuilt: Option<String>,
         lock: Box<dyn Any + Send + Sync>,
     ) -> Result<Journal, OpenError> {
+        let mut cleaner = Cleaner::new(files.clone(), options.clean_after);
         if options.upkeep == Upkeep::Background {
-            indexer.start().map_err(|error| Failure::io("start the thread of", "the index", error))?;
+            let started = indexer.start().and_then(|()| cleaner.start());
+            started.map_err(|error| Failure::io("start the threads of", "the store", error))?;
         }
         Ok(Journal {
             shards: files.shards(),
             files,
+            cleaner,
             indexer,
             batch_limit: options.batch_limit.min(LARGEST_BATCH),
             largest_segment: options.largest_segment,
@@ -185,6 +207,9 @@ impl Journal {
         drop(view);
         appender.settle(&writing);
         drop(appender);
+        if writing.heads.iter().any(|(_, head)| head.version == Version::NONE) {
+            self.cleaner.wake();
+        }
         self.indexer.push(Happened::Written(writing));
         Ok(durable)
     }
@@ -214,6 +239,9 @@ impl Journal {
         self.files.view_mut().begin(segment);
         self.spare.used(appender.next_segment_bytes(self.largest_segment));
         drop(appender);
+        if !self.files.view().graves.is_empty() {
+            self.cleaner.wake();
+        }
         self.indexer.push(Happened::Closed(closed));
         Ok(())
     }

@@ -52,10 +52,11 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Journal, Ope
     }
     let Recovered { manifest, view, tail, footers } = Recovered::read(&*disk, manifest)?;
     let durable = view.durable;
-    let index = match options.index.open(manifest.store, &options.fold, durable).map_err(Failure::from)? {
-        Opened::Ahead(index) => return Err(OpenError::IndexAhead { folder: disk.name(), index, log: durable }),
-        found => found,
-    };
+    let index =
+        match options.index.open(manifest.store, &options.fold, manifest.forgotten, durable).map_err(Failure::from)? {
+            Opened::Ahead(index) => return Err(OpenError::IndexAhead { folder: disk.name(), index, log: durable }),
+            found => found,
+        };
     let files = Arc::new(Files::new(disk.clone(), RwLock::new(view), manifest));
     let rebuild = Rebuild::read(&files, index, &options)?;
     let cut = tail.mend(&files)?;

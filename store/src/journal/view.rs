@@ -109,6 +109,15 @@ impl View {
         self.segments.push(segment);
     }
 
+    /// Shows a segment as it was rewritten, or no more.
+    pub(crate) fn replace(&mut self, id: u64, rewritten: Option<SegmentView>) {
+        let Some(at) = self.segments.iter().position(|segment| segment.place.segment == id) else { return };
+        match rewritten {
+            Some(segment) => self.segments[at] = segment,
+            None => drop(self.segments.remove(at)),
+        }
+    }
+
     /// Notes a stream's last record; with version 0 that is a tombstone.
     pub(crate) fn note(&mut self, stream: StreamId, head: Head) {
         if head.version == Version::NONE {
