@@ -5,8 +5,8 @@
 
 use crate::projection::{RunStatus, tables, text_key, text_length, time_key};
 use rejoin_machine::Timestamp;
-use rejoin_store::index::{Key, KeyRange, Table, prefix};
-use rejoin_store::{Failure, Log, StreamId};
+use rejoin_store::index::{Key, KeyRange, Listed, Table, prefix};
+use rejoin_store::{Failure, Log};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Bound;
@@ -73,7 +73,7 @@ struct Stretch {
     /// The last key that was read, or the first that may be.
     from: Bound<Key>,
     to: Bound<Key>,
-    ready: VecDeque<(Key, StreamId)>,
+    ready: VecDeque<Listed>,
     exhausted: bool,
 }
 
@@ -113,12 +113,12 @@ impl<'a> Merged<'a> {
         Ok(merged)
     }
 
-    /// The next entry: its place in the list, and its run.
-    pub(crate) fn next(&mut self) -> Result<Option<([u8; PLACE], StreamId)>, Failure> {
+    /// The next entry, and its place in the list.
+    pub(crate) fn next(&mut self) -> Result<Option<([u8; PLACE], Listed)>, Failure> {
         let Some(Reverse((place, index))) = self.next.pop() else { return Ok(None) };
         let taken = self.stretches[index].ready.pop_front();
         self.advance(index)?;
-        Ok(taken.map(|(_, stream)| (place, stream)))
+        Ok(taken.map(|listed| (place, listed)))
     }
 
     /// Puts the first entry of a stretch on the heap.
@@ -127,7 +127,7 @@ impl<'a> Merged<'a> {
         if stretch.ready.is_empty() && !stretch.exhausted {
             stretch.read(self.log, self.table)?;
         }
-        let first = stretch.ready.front().and_then(|(key, _)| key.get(stretch.head..)?.try_into().ok());
+        let first = stretch.ready.front().and_then(|listed| listed.key.get(stretch.head..)?.try_into().ok());
         self.next.extend(first.map(|place| Reverse((place, index))));
         Ok(())
     }
@@ -136,10 +136,10 @@ impl<'a> Merged<'a> {
 impl Stretch {
     fn read(&mut self, log: &dyn Log, table: Table) -> Result<(), Failure> {
         let range: KeyRange<'_> = (self.from.as_ref().map(|key| &key[..]), self.to.as_ref().map(|key| &key[..]));
-        let found = log.scan(table, range, PAGE)?;
+        let found = log.list(table, range, PAGE)?;
         self.exhausted = found.len() < PAGE;
-        if let Some((key, _)) = found.last() {
-            self.from = Bound::Excluded(key.clone());
+        if let Some(last) = found.last() {
+            self.from = Bound::Excluded(last.key.clone());
         }
         self.ready = found.into();
         Ok(())

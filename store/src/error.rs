@@ -76,8 +76,8 @@ pub enum Failure {
         /// Another stream, of another shard.
         second: StreamId,
     },
-    /// A tombstone for a stream that is not said to exist, or with a payload.
-    #[error("the tombstone of stream {0} must name the version that it ends, and have no payload")]
+    /// A tombstone for a stream that is not said to exist.
+    #[error("the tombstone of stream {0} must name the version that it ends")]
     Tombstone(StreamId),
     /// The batch has no records.
     #[error("an empty batch")]

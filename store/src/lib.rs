@@ -23,7 +23,7 @@ pub mod simulated;
 pub use error::{Conflict, Damage, Failure, OpenError};
 pub use record::{Chain, GENESIS, Head, Lsn, NewRecord, Record, Shard, StreamId, TOMBSTONE, Version, link};
 
-use index::{Key, KeyRange, Row, Table};
+use index::{Key, KeyRange, Listed, Row, Table};
 
 /// How much room is left for appends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,20 @@ pub trait Log: Send + Sync {
     fn row(&self, stream: StreamId) -> Result<Option<Row>, Failure>;
 
     /// Index entries of a table by key range, in key order, at most `limit`.
-    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<(Key, StreamId)>, Failure>;
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Index`]: the index cannot be read.
+    fn list(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Listed>, Failure>;
+
+    /// As [`Log::list`]: keys and streams only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::list`].
+    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<(Key, StreamId)>, Failure> {
+        Ok(self.list(table, range, limit)?.into_iter().map(|listed| (listed.key, listed.stream)).collect())
+    }
 
     /// How much room is left.
     fn space(&self) -> Space;

@@ -3,7 +3,7 @@
 //! It keeps the promises of [`Log`] as plainly as they can be kept, except the one about crashes: it is
 //! gone with the process.
 
-use crate::index::{Change, Fold, Key, KeyRange, MemoryMap, Row, Rows, Table};
+use crate::index::{Change, Fold, KeyRange, Listed, MemoryMap, Row, Rows, Table};
 use crate::record::{GENESIS, Head, Lsn, NewRecord, Record, Shard, StreamId, StreamMap, TOMBSTONE, Version, link};
 use crate::{Conflict, Failure, Feed, Log, Space, journal};
 use std::collections::HashMap;
@@ -46,24 +46,10 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Rows of the records that become durable now.
-    fn fold_records(&self, records: &[Record]) -> Result<StreamMap<Change>, Failure> {
-        let mut changes: StreamMap<Change> = StreamMap::default();
-        for record in records {
-            let change = match changes.remove(&record.stream) {
-                Some(change) => change,
-                None => {
-                    let before = self.rows.row(record.stream)?;
-                    Change { before: before.clone(), after: before }
-                }
-            };
-            let after = match record.format {
-                TOMBSTONE => None,
-                _ => self.fold.fold(change.after.as_deref(), std::slice::from_ref(record)),
-            };
-            changes.insert(record.stream, Change { after, ..change });
-        }
-        Ok(changes)
+    /// The row that a stream has when the log ends at `end`.
+    fn row_at(&self, state: &State, stream: StreamId, end: usize) -> Option<Row> {
+        let life: Vec<Record> = state.life(stream, end).cloned().collect();
+        if life.is_empty() { None } else { self.fold.fold(None, &life) }
     }
 }
 
@@ -117,8 +103,13 @@ impl Log for Memory {
 
     fn commit(&self) -> Result<Lsn, Failure> {
         let mut state = self.state();
-        let changes = self.fold_records(&state.records[state.durable..])?;
-        let durable = Lsn(state.records.len() as u64);
+        let (from, to) = (state.durable, state.records.len());
+        let change = |record: &Record| {
+            let row = |end| self.row_at(&state, record.stream, end);
+            (record.stream, Change { before: row(from), after: row(to), lsn: record.lsn })
+        };
+        let changes: StreamMap<Change> = state.records[from..].iter().map(change).collect();
+        let durable = Lsn(to as u64);
         self.rows.apply(&changes, durable)?;
         state.durable = state.records.len();
         Ok(durable)
@@ -155,10 +146,11 @@ impl Log for Memory {
     }
 
     fn row(&self, stream: StreamId) -> Result<Option<Row>, Failure> {
-        Ok(self.rows.row(stream)?)
+        let state = self.state();
+        Ok(self.row_at(&state, stream, state.durable))
     }
 
-    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<(Key, StreamId)>, Failure> {
+    fn list(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Listed>, Failure> {
         Ok(self.rows.scan(table, range, limit)?)
     }
 

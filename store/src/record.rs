@@ -37,7 +37,8 @@ impl fmt::Debug for StreamId {
 /// A map by stream.
 pub(crate) type StreamMap<V> = std::collections::HashMap<StreamId, V, foldhash::fast::RandomState>;
 
-/// The format of a record that ends its stream: a **tombstone**, without payload. When it is durable the stream does not
+/// The format of a record that ends its stream: a **tombstone**. Its payload is the stream's last row, if that is known to be
+/// one that does not change any more, and otherwise empty. When it is durable the stream does not
 /// exist any more, as if it had never been; a new one of that name begins at version 1 with a new chain. Its records go
 /// from the disk when their segments are cleaned, and the tombstone when none of them is left.
 pub const TOMBSTONE: u16 = u16::MAX;

@@ -7,7 +7,7 @@ use crate::listing::{self, Merged, PLACE, Times};
 use crate::projection::{RunRow, RunStatus, label_key, tables, text_key};
 use crate::replay;
 use rejoin_machine::{Op, RunId, Timestamp};
-use rejoin_store::index::{Key, Table};
+use rejoin_store::index::{Key, Listed, Table};
 use rejoin_store::{Lsn, Shard, StreamId, Version};
 use std::collections::VecDeque;
 
@@ -100,8 +100,12 @@ impl Engine {
         let mut entries = Merged::new(log, table, heads, times, from)?;
         let mut page = Page::default();
         let mut last = None;
-        while let Some((place, stream)) = entries.next()? {
-            let row = log.row(stream)?.and_then(|row| RunRow::decode(&row));
+        while let Some((place, Listed { stream, row, .. })) = entries.next()? {
+            let row = match row {
+                Some(row) => Some(row),
+                None => log.row(stream)?,
+            };
+            let row = row.and_then(|row| RunRow::decode(&row));
             let Some(row) = row.filter(|row| row.project == self.shared.project && matches(filter, row)) else {
                 continue;
             };

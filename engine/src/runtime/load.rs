@@ -22,12 +22,12 @@ impl Shard {
         let mut found = Merged::new(&*log, tables::LIST, heads.collect(), Times::default(), None)?;
         // All of them first: what goes on moves in the list.
         let mut runs = Vec::new();
-        while let Some((_, stream)) = found.next()? {
-            runs.push(stream);
+        while let Some((_, listed)) = found.next()? {
+            runs.push(RunId(listed.stream.0));
         }
-        for stream in runs {
-            if let Err(refusal) = self.resume(RunId(stream.0), now) {
-                self.give_up(RunId(stream.0), &refusal);
+        for run in runs {
+            if let Err(refusal) = self.resume(run, now) {
+                self.give_up(run, &refusal);
             }
         }
         self.work_off();

@@ -18,6 +18,7 @@ pub use fjall::Fjall;
 pub use home::Home;
 pub(crate) use home::{Opened, guarded};
 pub use map::{Backend, Entry, Map, MemoryMap};
+pub use rows::Listed;
 pub(crate) use rows::{Change, Rows};
 pub use sled::Sled;
 
@@ -65,7 +66,9 @@ pub trait Fold: Send + Sync {
     /// least one. Must depend on nothing else; folding them one by one must lead to the same row. `None`: the stream has no row.
     fn fold(&self, previous: Option<&[u8]>, records: &[Record]) -> Option<Row>;
 
-    /// Whether the stream may still change. Rows of those that do are checked when the store is opened.
+    /// Whether the stream may still change. Of one that may not, only a tombstone can follow, and it bears the row; its row
+    /// stands in its first entry, and is made again from the records where it is asked for by stream. Rows of those that may
+    /// are counted and compared when the store is opened.
     fn is_live(&self, _row: &[u8]) -> bool {
         true
     }

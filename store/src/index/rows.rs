@@ -1,9 +1,14 @@
 //! How rows, keys and the watermark lie in a map.
 //!
-//! A key's first byte says what stands under it: the stamp, a row that may still change, a row that will not, an entry of a
-//! table. Live rows stand by themselves so that they can be counted at opening without reading the others.
+//! A key's first byte says what stands under it: the stamp, a live row, an entry of a table. A row that will not change any
+//! more stands in its stream's first entry instead: so what has ended costs one entry, and live rows can be counted at opening
+//! without reading the others.
+//!
+//! Changes are written in pieces, since libraries hold on to what a write touches until it ends. Each live row says up to which
+//! record it was folded, and the watermark comes last: where only some pieces survived, folding what lies behind the watermark
+//! once more leads to the same rows.
 
-use super::{Fold, IndexError, Key, KeyRange, Map, Row, Table};
+use super::{Entry, Fold, IndexError, Key, KeyRange, Map, Row, Table};
 use crate::bytes::{Put, Take};
 use crate::record::{Lsn, StreamId};
 use std::collections::HashMap;
@@ -13,8 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const STAMP: u8 = 0;
 const LIVE: u8 = 1;
-const DONE: u8 = 2;
-const TABLE: u8 = 3;
+const TABLE: u8 = 2;
+
+/// How many streams are changed by one write.
+const PIECE: usize = 128;
 
 /// How many rows are read at a time where all are read.
 const PAGE: usize = 4096;
@@ -26,6 +33,19 @@ pub(crate) struct Change {
     pub(crate) before: Option<Row>,
     /// The row that it is to have.
     pub(crate) after: Option<Row>,
+    /// The last record that was folded into it.
+    pub(crate) lsn: Lsn,
+}
+
+/// An entry of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: Key,
+    /// The stream that it lists.
+    pub stream: StreamId,
+    /// The stream's row, if it stands here: that of a stream which has ended, in the first of its entries.
+    pub row: Option<Row>,
 }
 
 /// Count and sum of the live rows: what is compared at opening.
@@ -126,102 +146,103 @@ impl Rows {
         self.stamp.lock().unwrap_or_else(PoisonError::into_inner).watermark
     }
 
-    pub(crate) fn row(&self, stream: StreamId) -> Result<Option<Row>, IndexError> {
-        match self.map.get(&row_key(LIVE, stream))? {
-            Some(row) => Ok(Some(row)),
-            None => self.map.get(&row_key(DONE, stream)),
-        }
+    /// The row of a live stream, and the last record that was folded into it.
+    pub(crate) fn live(&self, stream: StreamId) -> Result<Option<(Lsn, Row)>, IndexError> {
+        let Some(value) = self.map.get(&live_key(stream))? else { return Ok(None) };
+        let (lsn, row) = value.split_at_checked(8).ok_or_else(|| IndexError("a row is cut off".to_owned()))?;
+        let lsn = Lsn(u64::from_le_bytes(lsn.try_into().unwrap_or_default()));
+        Ok(Some((lsn, Row::from(row))))
     }
 
-    /// Applies changes, as one unit; with them the log is in it up to `watermark`.
+    /// Applies changes. With all of them the log is in it up to `watermark`.
     pub(crate) fn apply<S: BuildHasher>(
         &self,
         changes: &HashMap<StreamId, Change, S>,
         watermark: Lsn,
     ) -> Result<(), IndexError> {
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut next = Stamp { watermark, ..*stamp };
-        let mut entries = Vec::with_capacity(changes.len() * 2 + 1);
-        for (stream, Change { before, after }) in changes {
-            if before == after {
-                continue;
+        // Neighbours are written together.
+        let mut changes: Vec<_> = changes.iter().filter(|(_, change)| change.before != change.after).collect();
+        changes.sort_unstable_by_key(|(stream, _)| **stream);
+        let mut pieces = changes.chunks(PIECE).peekable();
+        loop {
+            let piece = pieces.next().unwrap_or_default();
+            let mut next = *stamp;
+            if pieces.peek().is_none() {
+                next.watermark = watermark;
             }
-            self.change_row(*stream, before.as_ref(), after.as_ref(), &mut next.live, &mut entries);
-            self.change_keys(*stream, before.as_deref(), after.as_deref(), &mut entries);
+            let mut entries = Vec::with_capacity(piece.len() * 3 + 1);
+            for (stream, change) in piece {
+                self.change_row(**stream, change, &mut next.live, &mut entries);
+                self.change_keys(**stream, change, &mut entries);
+            }
+            entries.push((vec![STAMP], Some(next.encode())));
+            entries.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+            self.map.write(entries)?;
+            *stamp = next;
+            if next.watermark == watermark {
+                return Ok(());
+            }
         }
-        entries.push((vec![STAMP], Some(next.encode())));
-        // Neighbours are written together; a stream that moved between its two places has an entry for each.
-        entries.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        self.map.write(entries)?;
-        *stamp = next;
-        Ok(())
     }
 
-    fn change_row(
-        &self,
-        stream: StreamId,
-        before: Option<&Row>,
-        after: Option<&Row>,
-        live: &mut Live,
-        entries: &mut Vec<super::Entry>,
-    ) {
-        let place = |row: &Row| if self.fold.is_live(row) { LIVE } else { DONE };
-        let (from, to) = (before.map(place), after.map(place));
-        if let Some(before) = before.filter(|_| from == Some(LIVE)) {
+    fn change_row(&self, stream: StreamId, change: &Change, live: &mut Live, entries: &mut Vec<Entry>) {
+        let is_live = |row: &&Row| self.fold.is_live(row);
+        let (before, after) = (change.before.as_ref().filter(is_live), change.after.as_ref().filter(is_live));
+        if let Some(before) = before {
             live.remove(stream, before);
         }
-        if let Some(after) = after.filter(|_| to == Some(LIVE)) {
-            live.add(stream, after);
-        }
-        if let Some(from) = from.filter(|_| from != to) {
-            entries.push((row_key(from, stream), None));
-        }
-        if let (Some(to), Some(after)) = (to, after) {
-            entries.push((row_key(to, stream), Some(after.clone())));
+        match after {
+            Some(after) => {
+                live.add(stream, after);
+                let value = [&change.lsn.0.to_le_bytes(), &after[..]].concat();
+                entries.push((live_key(stream), Some(Row::from(value))));
+            }
+            None if before.is_some() => entries.push((live_key(stream), None)),
+            None => {}
         }
     }
 
-    fn change_keys(
-        &self,
-        stream: StreamId,
-        before: Option<&[u8]>,
-        after: Option<&[u8]>,
-        entries: &mut Vec<super::Entry>,
-    ) {
+    fn change_keys(&self, stream: StreamId, change: &Change, entries: &mut Vec<Entry>) {
+        let (before, after) = (change.before.as_ref(), change.after.as_ref());
         if let (Some(before), Some(after)) = (before, after)
+            && self.fold.is_live(before)
+            && self.fold.is_live(after)
             && self.fold.same_keys(before, after)
         {
             return;
         }
-        let mut removed = before.map(|row| self.fold.keys(stream, row)).unwrap_or_default();
-        let mut added = after.map(|row| self.fold.keys(stream, row)).unwrap_or_default();
-        removed.retain(|key| match added.iter().position(|new| new == key) {
-            Some(same) => {
-                added.swap_remove(same);
-                false
-            }
-            None => true,
-        });
-        let value = Row::from(stream.0);
-        entries.extend(removed.iter().map(|(table, key)| (table_key(*table, key), None)));
-        entries.extend(added.iter().map(|(table, key)| (table_key(*table, key), Some(value.clone()))));
+        let old = before.map(|row| self.entries(stream, row)).unwrap_or_default();
+        let new = after.map(|row| self.entries(stream, row)).unwrap_or_default();
+        let gone = old.iter().filter(|(key, _)| !new.iter().any(|(kept, _)| kept == key));
+        entries.extend(gone.map(|(key, _)| (key.clone(), None)));
+        let changed = new.into_iter().filter(|entry| !old.contains(entry));
+        entries.extend(changed.map(|(key, value)| (key, Some(value))));
+    }
+
+    /// The entries of a row: each names the stream; the first one holds the row, if that will not change any more.
+    fn entries(&self, stream: StreamId, row: &Row) -> Vec<(Key, Row)> {
+        let ended = !self.fold.is_live(row);
+        let keys = self.fold.keys(stream, row).into_iter().enumerate();
+        let entry = |(index, (table, key)): (usize, (Table, Key))| {
+            let row = if ended && index == 0 { &row[..] } else { &[] };
+            (table_key(table, &key), Row::from([&stream.0, row].concat()))
+        };
+        keys.map(entry).collect()
     }
 
     /// Entries of a table in key order, at most `limit`.
-    pub(crate) fn scan(
-        &self,
-        table: Table,
-        range: KeyRange<'_>,
-        limit: usize,
-    ) -> Result<Vec<(Key, StreamId)>, IndexError> {
+    pub(crate) fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Listed>, IndexError> {
         let (from, to) = (bound(table, range.0), bound(table, range.1));
         let (first, last) = (table_key(table, &[]), [TABLE, table.0 + 1]);
         let from = from.as_ref().map_or(Bound::Included(&first[..]), |bound| bound.as_ref().map(|key| &key[..]));
         let to = to.as_ref().map_or(Bound::Excluded(&last[..]), |bound| bound.as_ref().map(|key| &key[..]));
         let found = self.map.range((from, to), limit)?;
         let entry = |(key, value): (Key, Row)| {
-            let stream = value[..].try_into().map_err(|_| IndexError("an entry names no stream".to_owned()))?;
-            Ok((key[2..].to_vec(), StreamId(stream)))
+            let (stream, row) =
+                value.split_at_checked(16).ok_or_else(|| IndexError("an entry names no stream".into()))?;
+            let stream = StreamId(stream.try_into().unwrap_or_default());
+            Ok(Listed { key: key[2..].to_vec(), stream, row: (!row.is_empty()).then(|| Row::from(row)) })
         };
         found.into_iter().map(entry).collect()
     }
@@ -239,8 +260,8 @@ fn bound(table: Table, bound: Bound<&[u8]>) -> Option<Bound<Key>> {
     }
 }
 
-fn row_key(place: u8, stream: StreamId) -> Key {
-    [&[place][..], &stream.0].concat()
+fn live_key(stream: StreamId) -> Key {
+    [&[LIVE][..], &stream.0].concat()
 }
 
 fn table_key(table: Table, key: &[u8]) -> Key {
@@ -252,10 +273,11 @@ fn count(map: &dyn Map) -> Result<Live, IndexError> {
     let mut live = Live::default();
     let mut last = vec![LIVE];
     loop {
-        let page = map.range((Bound::Excluded(&last), Bound::Excluded(&[DONE])), PAGE)?;
-        for (key, row) in &page {
-            let stream = key[1..].try_into().map_err(|_| IndexError("a row names no stream".to_owned()))?;
-            live.add(StreamId(stream), row);
+        let page = map.range((Bound::Excluded(&last), Bound::Excluded(&[LIVE + 1])), PAGE)?;
+        for (key, value) in &page {
+            let wrong = || IndexError("a row names no stream".to_owned());
+            let stream = key[1..].try_into().map_err(|_| wrong())?;
+            live.add(StreamId(stream), value.get(8..).ok_or_else(wrong)?);
         }
         match page.into_iter().last() {
             Some((key, _)) => last = key,
@@ -291,13 +313,13 @@ mod tests {
     const STORE: [u8; 16] = [9; 16];
 
     fn change(stream: u8, before: Option<&[u8]>, after: Option<&[u8]>) -> HashMap<StreamId, Change> {
-        let change = Change { before: before.map(Row::from), after: after.map(Row::from) };
+        let change = Change { before: before.map(Row::from), after: after.map(Row::from), lsn: Lsn(7) };
         HashMap::from([(StreamId([stream; 16]), change)])
     }
 
     fn listed(rows: &Rows, table: u8) -> Vec<Key> {
         let found = rows.scan(Table(table), (Bound::Unbounded, Bound::Unbounded), 100).unwrap();
-        found.into_iter().map(|(key, _)| key).collect()
+        found.into_iter().map(|listed| listed.key).collect()
     }
 
     #[test]
@@ -305,23 +327,26 @@ mod tests {
         let rows = Rows::empty(Box::new(MemoryMap::default()), Arc::new(ByFirst), STORE);
         rows.apply(&change(1, None, Some(&[1, 2])), Lsn(1)).unwrap();
         rows.apply(&change(1, Some(&[1, 2]), Some(&[1, 3])), Lsn(2)).unwrap();
+        assert_eq!(rows.live(StreamId([1; 16])).unwrap(), Some((Lsn(7), Row::from([1, 3]))));
         assert_eq!((listed(&rows, 0), listed(&rows, 1)), (vec![vec![1]], vec![vec![1, 3]]));
         rows.apply(&change(1, Some(&[1, 3]), Some(&[2])), Lsn(3)).unwrap();
-        assert_eq!(rows.row(StreamId([1; 16])).unwrap(), Some(Row::from([2])));
+        assert_eq!(rows.live(StreamId([1; 16])).unwrap(), None, "it stands in its first entry");
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        assert_eq!(rows.scan(Table(0), all, 9).unwrap()[0].row, Some(Row::from([2])));
+        assert_eq!(rows.scan(Table(1), all, 9).unwrap()[0].row, None);
         assert_eq!(count(&*rows.map).unwrap(), Live::default());
         rows.apply(&change(1, Some(&[2]), None), Lsn(4)).unwrap();
-        assert_eq!(rows.row(StreamId([1; 16])).unwrap(), None);
         assert!(listed(&rows, 0).is_empty() && listed(&rows, 1).is_empty());
         assert_eq!(rows.watermark(), Lsn(4));
     }
 
     #[test]
     fn a_map_that_lost_or_changed_a_live_row_is_found_out() {
-        for broken in [Some(Row::from([1, 7])), None] {
+        for broken in [Some(Row::from([0, 0, 0, 0, 0, 0, 0, 0, 1, 7])), None] {
             let rows = Rows::empty(Box::new(MemoryMap::default()), Arc::new(ByFirst), STORE);
             rows.apply(&change(1, None, Some(&[1, 2])), Lsn(1)).unwrap();
             rows.apply(&change(2, None, Some(&[1, 3])), Lsn(2)).unwrap();
-            rows.map.write(vec![(row_key(LIVE, StreamId([1; 16])), broken)]).unwrap();
+            rows.map.write(vec![(live_key(StreamId([1; 16])), broken)]).unwrap();
             assert!(Rows::found(rows.map, Arc::new(ByFirst), STORE).is_err());
         }
     }

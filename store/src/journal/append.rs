@@ -242,8 +242,8 @@ pub(crate) fn check_batch(batch: &[NewRecord], shards: u16, limit: usize) -> Res
     if let Some(other) = batch.iter().find(|record| record.stream.shard(shards) != shard) {
         return Err(Failure::TwoShards { first, second: other.stream });
     }
-    let misused = |record: &&NewRecord| record.expected == crate::Version::NONE || !record.payload.is_empty();
-    if let Some(tombstone) = batch.iter().filter(|record| record.format == TOMBSTONE).find(misused) {
+    let misused = |record: &&NewRecord| record.format == TOMBSTONE && record.expected == crate::Version::NONE;
+    if let Some(tombstone) = batch.iter().find(misused) {
         return Err(Failure::Tombstone(tombstone.stream));
     }
     let size = batch_length(batch);

@@ -56,7 +56,7 @@ pub(crate) struct Stand {
     pub(crate) head: Head,
     /// How many bytes its records have in the segment.
     pub(crate) bytes: u64,
-    /// Its row, if it has one and the footer knows rows.
+    /// Its row, if the footer knows it; otherwise it is made from the records.
     pub(crate) row: Option<Row>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Stand {
 /// failed, or because the segment was closed by a process that did not live to write its footer.
 pub(crate) const ROWS_UNKNOWN: u32 = u32::MAX;
 
-/// In place of a row's length: the stream has no row.
+/// In place of a row's length: it is not known.
 const NO_ROW: u32 = u32::MAX;
 
 /// What a footer says of its segment.

@@ -9,7 +9,7 @@ use super::files::Files;
 use super::footer::{Footer, ROWS_UNKNOWN, Standing};
 use super::manifest::segment_file;
 use crate::error::{Damage, Failure};
-use crate::index::{Change, Fold, Home, IndexError, Key, KeyRange, Row, Rows, Table, guarded};
+use crate::index::{Change, Fold, Home, IndexError, KeyRange, Listed, Row, Rows, Table, guarded};
 use crate::record::{Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -69,6 +69,8 @@ struct Folding {
     overlay: StreamMap<Change>,
     applying: Arc<StreamMap<Change>>,
     folded: Lsn,
+    /// The index may know more than its watermark says.
+    catching_up: bool,
     open: OpenFooter,
     /// Footers that can be written.
     ready: Vec<(u64, Footer)>,
@@ -84,6 +86,7 @@ struct OpenFooter {
 }
 
 impl Indexer {
+    /// Over rows that were left by an earlier process, or none.
     pub(super) fn new(files: Arc<Files>, fold: Arc<dyn Fold>, rows: Rows, home: Home) -> Indexer {
         let closing = Closing { home, store: files.store, complete: None };
         let folded = rows.watermark();
@@ -94,7 +97,7 @@ impl Indexer {
             failed: OnceLock::new(),
             queue: Mutex::default(),
             changed: Condvar::new(),
-            folding: Mutex::new(Folding { folded, ..Folding::default() }),
+            folding: Mutex::new(Folding { folded, catching_up: true, ..Folding::default() }),
             applying: Mutex::new(()),
         };
         Indexer { shared: Arc::new(shared), worker: None, closing }
@@ -134,15 +137,15 @@ impl Indexer {
     }
 
     pub(super) fn row(&self, stream: StreamId) -> Result<Option<Row>, Failure> {
-        Ok(self.shared.row(stream)?)
+        if let Some(row) = self.shared.row(stream)? {
+            return Ok(row);
+        }
+        // It has ended, or does not exist.
+        let records = self.shared.files.reader().read(stream, Version(1), usize::MAX)?;
+        Ok(if records.is_empty() { None } else { self.shared.fold.fold(None, &records) })
     }
 
-    pub(super) fn scan(
-        &self,
-        table: Table,
-        range: KeyRange<'_>,
-        limit: usize,
-    ) -> Result<Vec<(Key, StreamId)>, Failure> {
+    pub(super) fn list(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Listed>, Failure> {
         self.shared.catch_up();
         self.shared.check()?;
         Ok(self.shared.rows.scan(table, range, limit)?)
@@ -162,7 +165,9 @@ impl Indexer {
     pub(super) fn restore(&self, rows: Vec<(StreamId, Row)>, folded: Lsn) {
         let mut folding = self.shared.folding();
         folding.folded = folded;
-        let change = |(stream, row)| (stream, Change { before: None, after: Some(row) });
+        let reader = self.shared.files.reader();
+        let last = |stream| reader.head(stream).map_or(folded, |head| head.lsn);
+        let change = |(stream, row)| (stream, Change { before: None, after: Some(row), lsn: last(stream) });
         folding.overlay.extend(rows.into_iter().map(change));
         if folding.overlay.len() >= FULL_ROWS {
             drop(folding);
@@ -175,13 +180,11 @@ impl Indexer {
         self.shared.folding().open = OpenFooter::default();
     }
 
-    /// Fails where the index did.
-    pub(super) fn check(&self) -> Result<(), IndexError> {
-        self.shared.check()
-    }
-
-    pub(super) fn apply(&self) {
+    /// Ends the catching up.
+    pub(super) fn caught_up(&self) -> Result<(), IndexError> {
         self.shared.apply();
+        self.shared.folding().catching_up = false;
+        self.shared.check()
     }
 }
 
@@ -336,12 +339,10 @@ impl Shared {
     }
 
     fn fold_stream(&self, folding: &mut Folding, stream: StreamId, records: &[Record]) -> Result<(), IndexError> {
-        let before = match folding.known(stream) {
-            Some(row) => row,
-            // What begins here has no row anywhere: that of an earlier life was removed before.
-            None if records[0].version == Version(1) => None,
-            None => self.rows.row(stream)?,
-        };
+        let Some((folded, before)) = self.before(folding, stream, &records[0])? else { return Ok(()) };
+        // Of a change that was written in pieces some rows may be ahead of the watermark.
+        let records = &records[records.partition_point(|record| record.lsn <= folded)..];
+        let Some(last) = records.last() else { return Ok(()) };
         let mut row = before.clone();
         for life in records.split_inclusive(|record| record.format == TOMBSTONE) {
             let ends = life[life.len() - 1].format == TOMBSTONE;
@@ -349,12 +350,41 @@ impl Shared {
         }
         folding.open.set_row(stream, row.clone());
         if before.is_some() || row.is_some() || folding.overlay.contains_key(&stream) {
-            folding.overlay.entry(stream).or_insert(Change { before, after: None }).after = row;
+            let change = folding.overlay.entry(stream).or_insert(Change { before, ..Change::default() });
+            (change.after, change.lsn) = (row, last.lsn);
         }
         Ok(())
     }
 
-    fn row(&self, stream: StreamId) -> Result<Option<Row>, IndexError> {
+    /// The row that a stream has before a record, and the last record in it. `None`: it has ended, and the index knows.
+    fn before(
+        &self,
+        folding: &Folding,
+        stream: StreamId,
+        record: &Record,
+    ) -> Result<Option<(Lsn, Option<Row>)>, IndexError> {
+        if let Some(row) = folding.known(stream) {
+            return Ok(Some((Lsn(0), row)));
+        }
+        // What begins here has no row anywhere: that of an earlier life was removed before.
+        let begins = record.version == Version(1);
+        if begins && !folding.catching_up {
+            return Ok(Some((Lsn(0), None)));
+        }
+        Ok(match self.rows.live(stream)? {
+            None if begins => Some((Lsn(0), None)),
+            Some((lsn, row)) => Some((lsn, Some(row))),
+            // It had ended, and its tombstone bears the row.
+            None if record.format == TOMBSTONE => {
+                let row = (!record.payload.is_empty()).then(|| Row::from(&record.payload[..]));
+                Some((Lsn(0), row))
+            }
+            None => None,
+        })
+    }
+
+    /// A stream's row; the outer `None`: it has ended, and stands in its entry, or it does not exist.
+    fn row(&self, stream: StreamId) -> Result<Option<Option<Row>>, IndexError> {
         let mut folding = self.folding();
         self.drain(&mut folding);
         if folding.overlay.len() >= FULL_ROWS {
@@ -363,15 +393,20 @@ impl Shared {
             folding = self.folding();
         }
         self.check()?;
-        folding.known(stream).map_or_else(|| self.rows.row(stream), Ok)
+        match folding.known(stream) {
+            Some(row) => Ok(Some(row)),
+            None => Ok(self.rows.live(stream)?.map(|(_, row)| Some(row))),
+        }
     }
 
     /// The rows at the end of a segment are those that its footer says.
     fn close(&self, folding: &mut Folding, segment: u64) {
         let mut open = std::mem::take(&mut folding.open);
         for stream in std::mem::take(&mut open.elsewhere).into_keys() {
-            match folding.known(stream).map_or_else(|| self.rows.row(stream), Ok) {
-                Ok(row) => open.set_row(stream, row),
+            match self.rows.live(stream) {
+                Ok(Some((_, row))) => open.set_row(stream, Some(row)),
+                // It ended before this process began: whoever needs the row makes it from the records.
+                Ok(None) => {}
                 Err(error) => {
                     open.rows_unknown = true;
                     self.fail(error);

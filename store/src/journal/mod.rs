@@ -28,7 +28,7 @@ pub use spare::Upkeep;
 pub use verify::{Report, inspect};
 
 use crate::disk::Disk;
-use crate::index::{Fold, Home, Key, KeyRange, NoFold, Row, Table};
+use crate::index::{Fold, Home, KeyRange, Listed, NoFold, Row, Table};
 use crate::record::{Head, Lsn, NewRecord, Record, Shard, StreamId, Version};
 use crate::{Conflict, Failure, Feed, Log, OpenError, Space};
 use append::{Appender, LARGEST_BATCH, segment_for};
@@ -290,8 +290,8 @@ impl Log for Journal {
         self.indexer.row(stream)
     }
 
-    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<(Key, StreamId)>, Failure> {
-        self.indexer.scan(table, range, limit)
+    fn list(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Listed>, Failure> {
+        self.indexer.list(table, range, limit)
     }
 
     fn space(&self) -> Space {

@@ -72,8 +72,7 @@ impl Rebuild {
         if let Some(open) = files.segments().last() {
             take(files, &indexer, open, Lsn(open.first.0 - 1))?;
         }
-        indexer.apply();
-        indexer.check().map_err(Failure::from)?;
+        indexer.caught_up().map_err(Failure::from)?;
         options.index.used(files.store).map_err(Failure::from)?;
         Ok((indexer, reason))
     }
@@ -96,7 +95,15 @@ fn rows_of(files: &Files, segment: &Segment, fold: &dyn Fold) -> Result<Vec<(Str
     };
     let reader = files.reader();
     let last = |(stream, stand): &(StreamId, super::footer::Stand)| reader.head(*stream) == Some(stand.head);
-    Ok(footer.stands.into_iter().filter(last).filter_map(|(stream, stand)| Some((stream, stand.row?))).collect())
+    let mut rows = Vec::new();
+    for (stream, stand) in footer.stands.into_iter().filter(last) {
+        let row = match stand.row {
+            Some(row) => Some(row),
+            None => fold.fold(None, &reader.read(stream, Version(1), usize::MAX)?),
+        };
+        rows.extend(row.map(|row| (stream, row)));
+    }
+    Ok(rows)
 }
 
 /// The same from the records, where the footer's rows are not to be used.

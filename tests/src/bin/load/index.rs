@@ -1,7 +1,7 @@
 //! The index that an engine is opened with.
 
 use clap::ValueEnum;
-use rejoin::Builder;
+use rejoin::{Builder, IndexKind};
 use serde::{Deserialize, Serialize};
 
 /// Where rows are kept.
@@ -27,9 +27,11 @@ impl Index {
     }
 }
 
-/// The builder with this index. There is one index so far, and no choice.
+/// The builder with this index.
 pub fn with_index(builder: Builder, index: Index) -> Builder {
-    match index {
-        Index::Memory | Index::Sled | Index::Fjall => builder,
-    }
+    builder.index(match index {
+        Index::Memory => IndexKind::Memory,
+        Index::Sled => IndexKind::Sled,
+        Index::Fjall => IndexKind::Fjall,
+    })
 }

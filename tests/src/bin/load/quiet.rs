@@ -28,7 +28,7 @@ impl Quiet {
     }
 
     fn is_steady(&self) -> bool {
-        const DRIFT: f64 = 1.6;
+        const DRIFT: f64 = 2.0;
         let (before, after) = (self.sync_before_ms, self.sync_after_ms);
         before < after * DRIFT && after < before * DRIFT
     }
