@@ -79,6 +79,14 @@ pub enum RunError {
     /// There is no such run.
     #[error("there is no run {0}")]
     NotFound(RunId),
+    /// It cannot be deleted.
+    #[error("run {run} cannot be deleted: {reason}")]
+    Kept {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
     /// It means nothing in the run's present state.
     #[error(transparent)]
     Rejected(#[from] Rejection),

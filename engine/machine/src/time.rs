@@ -18,6 +18,12 @@ impl Timestamp {
         Timestamp(self.0.saturating_add_unsigned(span.0))
     }
 
+    /// The time so long before.
+    #[must_use]
+    pub fn before(self, span: Span) -> Timestamp {
+        Timestamp(self.0.saturating_sub_unsigned(span.0))
+    }
+
     /// How long it is from `earlier` to here; nothing where that is later.
     pub fn since(self, earlier: Timestamp) -> Span {
         Span(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

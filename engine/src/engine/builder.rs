@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 type Wrap = Box<dyn FnOnce(Folder) -> Arc<dyn Disk> + Send>;
 
@@ -31,6 +32,7 @@ pub struct Builder {
     settings: Settings,
     journal: Options,
     project: String,
+    retention: Option<Duration>,
     disk: Option<Wrap>,
 }
 
@@ -43,6 +45,7 @@ impl Builder {
             settings: Settings::default(),
             journal: Options { fold: Arc::new(Projection), ..Options::default() },
             project: "default".to_owned(),
+            retention: None,
             disk: None,
         }
     }
@@ -79,6 +82,19 @@ impl Builder {
         self
     }
 
+    /// How long trees of this engine's project are kept that have ended; for ever where nothing is said. See also
+    /// [`Settings::retention`].
+    pub fn retention(mut self, keep: Duration) -> Self {
+        self.retention = Some(keep);
+        self
+    }
+
+    /// How long after a deletion the log is cleaned, where it is worth it; five seconds where nothing is said.
+    pub fn clean_after(mut self, pause: Duration) -> Self {
+        self.journal.clean_after = pause;
+        self
+    }
+
     /// Is told how far the index is where it must be made again from the log at the start, which takes a while for millions of
     /// runs.
     pub fn on_progress(mut self, report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
@@ -107,11 +123,18 @@ impl Builder {
     /// What a simulation needs of it.
     #[cfg(feature = "testkit")]
     pub(crate) fn into_parts(self) -> Result<Parts, StartError> {
-        let Builder { registry, twice, settings, journal, project, .. } = self;
+        let Builder { registry, twice, settings, journal, project, .. } = self.settled();
         match twice {
             Some((name, version)) => Err(StartError::RegisteredTwice { name, version }),
             None => Ok(Parts { registry, settings, journal, project }),
         }
+    }
+
+    /// What concerns the engine's project, in the settings.
+    fn settled(mut self) -> Builder {
+        let keep = self.retention.take();
+        self.settings.retention.extend(keep.map(|keep| (self.project.clone(), keep)));
+        self
     }
 
     /// Starts the engine: opens the log, takes over its runs, and goes on with those that are unfinished.
@@ -121,6 +144,10 @@ impl Builder {
     /// [`StartError`]: the folder is in use, damaged, of a newer version or cannot be written; or there is no tokio
     /// runtime around.
     pub async fn start(self) -> Result<Engine, StartError> {
+        self.settled().start_settled().await
+    }
+
+    async fn start_settled(self) -> Result<Engine, StartError> {
         if let Some((name, version)) = self.twice {
             return Err(StartError::RegisteredTwice { name, version });
         }

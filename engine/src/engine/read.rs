@@ -8,7 +8,7 @@ use crate::projection::{RunRow, RunStatus, label_key, tables, text_key};
 use crate::replay;
 use rejoin_machine::{Op, RunId, Timestamp};
 use rejoin_store::index::{Key, Listed, Table};
-use rejoin_store::{Lsn, Shard, StreamId, Version};
+use rejoin_store::{Lsn, Shard, StreamId, TOMBSTONE, Version};
 use std::collections::VecDeque;
 
 /// How many records a follower reads at a time.
@@ -261,6 +261,9 @@ impl Follow {
     fn read(&mut self) -> Result<(), RunError> {
         match &mut self.of {
             Of::Run { run, next, ended } => {
+                // What was deleted had ended.
+                let log = &self.engine.shared.log;
+                *ended |= *next > Version(1) && log.head(StreamId(run.0)).is_none();
                 for entry in self.engine.read(*run, *next, PAGE)? {
                     *next = Version(entry.version + 1);
                     *ended = entry.transition.events.iter().any(|event| event.is_terminal());
@@ -271,7 +274,7 @@ impl Follow {
                 let log = &self.engine.shared.log;
                 for shard in 0..log.shards() {
                     let feed = log.follow(Shard(shard), *after, PAGE)?;
-                    for record in &feed.records {
+                    for record in feed.records.iter().filter(|record| record.format != TOMBSTONE) {
                         let run = RunId(record.stream.0);
                         let entry = Entry::decode(record)
                             .map_err(|error| RunError::History { run, reason: error.to_string() })?;

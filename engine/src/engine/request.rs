@@ -190,6 +190,18 @@ impl<O> RunHandle<O> {
         }
     }
 
+    /// Deletes it and everything below it: all of that must have ended, and no run may have called it that is still there.
+    /// When it returns, the runs do not exist any more; the disk that they took is given back a little later. A key that was
+    /// used for one of them can be used again.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NotFound`], or [`RunError::Kept`] with the reason.
+    pub async fn delete(&self) -> Result<(), RunError> {
+        let run = self.id;
+        self.engine.ask(|reply| Input::Delete { run, reply }).await
+    }
+
     /// How it stands and what it waits for.
     ///
     /// # Errors

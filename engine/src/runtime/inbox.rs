@@ -19,6 +19,8 @@ pub(crate) enum Input {
     Command { run: RunId, command: Command, reply: Reply<(), RunError> },
     /// Somebody waits for the end of a run.
     Await { run: RunId, reply: Reply<Outcome, RunError> },
+    /// Somebody wants a tree that has ended to be forgotten.
+    Delete { run: RunId, reply: Reply<(), RunError> },
     /// An execution of a step has ended; `None`: because it was stopped.
     StepDone(StepDone),
     /// A handler was woken by something that is not the engine's.

@@ -7,6 +7,7 @@ mod batch;
 mod inbox;
 mod load;
 mod ports;
+mod retention;
 mod shard;
 mod steps;
 mod timers;
@@ -18,8 +19,12 @@ pub use ports::{Clock, Entropy, Ports, Spawn, Task};
 pub(crate) use shard::Shard;
 pub(crate) use watch::{Busy, Watchers};
 
-use rejoin_machine::Limits;
+use rejoin_machine::{Limits, RunId};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
+
+/// A map by run.
+type RunMap<V> = HashMap<RunId, V, foldhash::fast::RandomState>;
 
 /// Which library keeps the index, in the folder `index` of the data folder. What it holds can be made again from the log, so a
 /// folder may be opened with another one than before.
@@ -43,6 +48,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How many resting handlers are kept in memory; the others are read again from their histories when they are woken.
     pub parked: usize,
+    /// How long trees that have ended are kept, by project; those of other projects are kept for ever.
+    pub retention: BTreeMap<String, Duration>,
     /// How many steps are executed at the same time.
     pub concurrent_steps: usize,
     /// How many requests may wait before more are refused.
@@ -61,6 +68,7 @@ impl Default for Settings {
             index: IndexKind::default(),
             limits: Limits::default(),
             parked: 10_000,
+            retention: BTreeMap::new(),
             concurrent_steps: 1024,
             waiting_requests: 65_536,
             watchdog: Duration::from_secs(5),

@@ -1,18 +1,19 @@
 //! A shard: the one owner of its runs. What comes in, what is owed, and to whom.
 
-use super::Settings;
 use super::inbox::{Inbox, Input, Reply, StepDone};
 use super::ports::Ports;
+use super::retention::Retention;
 use super::steps::Steps;
 use super::timers::Timers;
 use super::watch::{Busy, Watchers};
+use super::{RunMap, Settings};
 use crate::activation::{Activation, Surroundings};
 use crate::error::{RunError, TriggerError};
 use crate::projection::RunRow;
 use futures_channel::oneshot;
 use rejoin_machine::{Command, Effect, Outcome, Rejection, RunId, Span, StepTask, Timestamp, Trigger};
 use rejoin_store::{Failure, Log, Space, StreamId};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,11 +28,12 @@ pub(crate) struct Shard {
     pub(super) ports: Ports,
     pub(super) settings: Settings,
     pub(super) around: Surroundings,
-    pub(super) runs: HashMap<RunId, Box<Active>>,
+    pub(super) runs: RunMap<Box<Active>>,
     /// Runs that only wait, longest first: what may be dropped from memory.
     parked: BTreeMap<u64, RunId>,
     stamp: u64,
     pub(super) timers: Timers,
+    pub(super) retention: Retention,
     pub(super) steps: Steps,
     /// What was put off to a batch of its own.
     pub(super) later: VecDeque<Work>,
@@ -42,7 +44,7 @@ pub(crate) struct Shard {
     pub(super) owed: Vec<Owed>,
     /// Runs with records that are not durable yet.
     pub(super) touched: BTreeSet<RunId>,
-    waiters: HashMap<RunId, Vec<Reply<Outcome, RunError>>>,
+    waiters: RunMap<Vec<Reply<Outcome, RunError>>>,
     watchers: Arc<Watchers>,
     pub(super) busy: Arc<Busy>,
     pub(super) failed: Option<Failure>,
@@ -111,22 +113,24 @@ impl Shard {
         busy: Arc<Busy>,
     ) -> Shard {
         let steps = Steps::new(ports.spawn.clone(), inbox, settings.concurrent_steps);
+        let retention = Retention::new(settings.retention.clone());
         Shard {
             log,
             ports,
             settings,
             around,
-            runs: HashMap::new(),
+            runs: RunMap::default(),
             parked: BTreeMap::new(),
             stamp: 0,
             timers: Timers::new(),
+            retention,
             steps,
             later: VecDeque::new(),
             stalled: VecDeque::new(),
             again_at: Timestamp(i64::MAX),
             owed: Vec::new(),
             touched: BTreeSet::new(),
-            waiters: HashMap::new(),
+            waiters: RunMap::default(),
             watchers,
             busy,
             failed: None,
@@ -141,6 +145,7 @@ impl Shard {
                 Input::Trigger { id, trigger, reply } => self.trigger(id, trigger, reply),
                 Input::Command { run, command, reply } => self.command(run, command, reply),
                 Input::Await { run, reply } => self.wait_for(run, reply),
+                Input::Delete { run, reply } => self.delete_for(run, reply),
                 Input::StepDone(done) => self.step_done(done),
                 Input::Woken { run } => self.woken(run),
                 Input::Stop { patient, reply } => {
@@ -164,6 +169,7 @@ impl Shard {
         while let Some(run) = self.timers.take_due(now) {
             self.wake(run, now);
         }
+        self.sweep();
         self.work_off();
     }
 
@@ -200,7 +206,7 @@ impl Shard {
 
     /// When the next timer is due.
     pub(crate) fn next_due(&self) -> Timestamp {
-        self.timers.next().min(self.again_at)
+        self.timers.next().min(self.again_at).min(self.retention.next)
     }
 
     /// When the first timer of all is due, near or far; `None` where none is set, or the store has failed.
@@ -427,7 +433,7 @@ impl Shard {
         self.failed.clone()
     }
 
-    fn check_store(&self) -> Result<(), Failure> {
+    pub(super) fn check_store(&self) -> Result<(), Failure> {
         self.failed.clone().map_or(Ok(()), Err)
     }
 

@@ -1,9 +1,10 @@
 //! When to wake which run: the near future in memory, the rest in the index.
 
+use super::RunMap;
 use crate::projection::{tables, time_key, time_of_key};
 use rejoin_machine::{RunId, Span, Timestamp};
 use rejoin_store::{Failure, Log};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 /// How far ahead timers are kept in memory.
@@ -14,14 +15,14 @@ const PAGE: usize = 10_000;
 /// The timers that fire within the window.
 pub(crate) struct Timers {
     near: BTreeSet<(Timestamp, RunId)>,
-    of: HashMap<RunId, Timestamp>,
+    of: RunMap<Timestamp>,
     /// Everything due up to here is in memory.
     horizon: Timestamp,
 }
 
 impl Timers {
     pub(crate) fn new() -> Timers {
-        Timers { near: BTreeSet::new(), of: HashMap::new(), horizon: Timestamp(i64::MIN) }
+        Timers { near: BTreeSet::new(), of: RunMap::default(), horizon: Timestamp(i64::MIN) }
     }
 
     /// The run is to be woken then, or not at all. The index knows of it too.

@@ -1,8 +1,8 @@
 //! Who is told when something became durable, and who holds the shard's thread.
 
+use super::RunMap;
 use futures_channel::oneshot;
 use rejoin_machine::{RunId, Timestamp};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,7 @@ pub(crate) struct Watchers {
 
 #[derive(Default)]
 struct Sleeping {
-    of_run: HashMap<RunId, Vec<oneshot::Sender<()>>>,
+    of_run: RunMap<Vec<oneshot::Sender<()>>>,
     of_all: Vec<oneshot::Sender<()>>,
     closed: bool,
 }

@@ -165,8 +165,9 @@ impl Appender {
         if self.buffer.is_empty() {
             return Ok(None);
         }
-        let capacity = self.buffer.capacity().min(1 << 20);
-        let mut bytes = std::mem::replace(&mut self.buffer, Vec::with_capacity(capacity));
+        // The next commit is likely as large; this one's bytes stay in memory until they are folded.
+        let next = Vec::with_capacity(self.buffer.len());
+        let mut bytes = std::mem::replace(&mut self.buffer, next);
         let offset = self.offset;
         // When this frame was sequenced the commit before may have been under way; now it has ended.
         Header::restamp(&mut bytes, offset, self.seed);
