@@ -12,7 +12,7 @@
 //! marked as ignored, with that reason, so that the test run shows what was not asked.
 
 use crate::index::{Fold, Key, Row, Table};
-use crate::record::{Chain, GENESIS, Lsn, NewRecord, Record, Shard, StreamId, Version, link};
+use crate::record::{Chain, GENESIS, Lsn, NewRecord, Record, Shard, StreamId, TOMBSTONE, Version, link};
 use crate::{Conflict, Failure, Log};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -85,6 +85,11 @@ fn in_slot(n: u8, slot: u16) -> StreamId {
 fn record(stream: StreamId, expected: u64, payload: impl AsRef<[u8]>) -> NewRecord {
     let payload = payload.as_ref().to_vec();
     NewRecord { stream, expected: Version(expected), time: 1_000 + expected as i64, format: 7, payload }
+}
+
+/// The end of a stream.
+fn tombstone(stream: StreamId, expected: u64) -> NewRecord {
+    NewRecord { format: TOMBSTONE, ..record(stream, expected, []) }
 }
 
 /// Appends a batch that must be taken.
@@ -250,6 +255,8 @@ suite! { $ volatile_ignores
         rows_and_keys_are_as_before
         a_key_that_a_stream_left_is_not_back
         the_number_of_shards_stays
+        inv_s1_a_deleted_stream_stays_deleted
+        inv_s6_a_stream_that_was_born_again_goes_on
         a_sealed_store_reopens
         many_reopenings_change_nothing
         each_reopening_can_append
@@ -352,6 +359,21 @@ suite! { $ volatile_ignores
         a_range_that_ends_before_it_begins_is_empty
         a_changed_row_moves_its_keys
         tables_are_apart
+    }
+    deletion {
+        inv_s3_a_tombstone_ends_its_stream_and_no_other
+        inv_s9_until_its_commit_a_tombstone_hides_nothing
+        a_head_is_gone_at_once
+        inv_s4_a_deleted_stream_begins_again_at_none_and_nowhere_else
+        inv_s3_a_new_life_has_versions_from_one
+        inv_s6_a_new_life_has_a_chain_of_its_own
+        inv_s2_a_tombstone_and_a_new_life_are_one_batch
+        inv_s2_a_refused_batch_deletes_nothing
+        the_row_and_the_keys_of_a_deleted_stream_go
+        the_row_of_a_new_life_is_its_own
+        a_feed_shows_the_tombstone
+        a_tombstone_that_names_no_version_is_refused
+        many_lives_follow_each_other
     }
     heads {
         a_head_names_version_and_place

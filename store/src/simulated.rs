@@ -99,7 +99,8 @@ struct NameChange {
 #[derive(Clone)]
 enum Name {
     Put(String, FileId),
-    Move(String, String),
+    /// The file that the process renamed, wherever the old name leads after a crash.
+    Move(String, String, FileId),
     Remove(String),
 }
 
@@ -109,9 +110,9 @@ impl Name {
             Name::Put(name, file) => {
                 names.insert(name.clone(), *file);
             }
-            Name::Move(from, to) => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
+            Name::Move(from, to, file) => {
+                if names.remove(from).is_some() {
+                    names.insert(to.clone(), *file);
                 }
             }
             Name::Remove(name) => {
@@ -303,7 +304,7 @@ impl State {
     fn rename(&mut self, change: Name) -> io::Result<()> {
         let (what, name) = match &change {
             Name::Put(name, _) => ("create", name),
-            Name::Move(from, _) => ("rename", from),
+            Name::Move(from, ..) => ("rename", from),
             Name::Remove(name) => ("remove", name),
         };
         let order = self.operate(what, &name.clone())?;
@@ -356,8 +357,8 @@ impl Disk for SimDisk {
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.file(from)?;
-        state.rename(Name::Move(from.to_owned(), to.to_owned()))
+        let file = state.file(from)?;
+        state.rename(Name::Move(from.to_owned(), to.to_owned(), file))
     }
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
@@ -484,6 +485,20 @@ mod tests {
         let disk = SimDisk::new();
         disk.create("a").unwrap().sync_all().unwrap();
         assert!(disk.crash(Outcome::Lost, 1).files().is_empty());
+    }
+
+    #[test]
+    fn a_rename_moves_the_file_that_was_renamed() {
+        let disk = written();
+        // In place of a file that an earlier process left under this name.
+        let file = disk.create("a").unwrap();
+        file.write_at(b"second", 0).unwrap();
+        file.sync_all().unwrap();
+        disk.rename("a", "b").unwrap();
+        for seed in 0..50 {
+            let files = disk.crash(Outcome::Subset, seed).files();
+            assert!(files.iter().all(|(name, content)| name == "a" || content == b"second"), "{files:?}");
+        }
     }
 
     #[test]

@@ -109,31 +109,6 @@ fn a_newer_format_is_refused_and_untouched() {
     assert_eq!((disk.operations(), disk.files()), (0, files));
 }
 
-/// The files of a golden store. Never change them: a new format gets a new folder, and all are read for ever.
-fn golden(version: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version);
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let files = entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()));
-    files.collect()
-}
-
-#[test]
-fn format_version_1_is_read_as_ever() {
-    let disk = SimDisk::with_files(golden("v1"));
-    let report = inspect(&disk, |_| {}).unwrap();
-    assert_eq!((report.segments, report.records, report.streams, report.torn), (2, 7, 2, None));
-    // The first opening makes version 2 of it.
-    for _ in 0..2 {
-        let log = open(&disk).unwrap();
-        assert_eq!((log.shards(), log.cut()), (2, None));
-        assert_eq!(log.read(stream(0), Version(1), 9).unwrap()[0].payload, b"first");
-        let last = log.read(stream(1), Version(5), 9).unwrap().remove(0);
-        assert_eq!((last.lsn, last.time, last.format, last.payload), (Lsn(7), -1, 7, payload(100, 4)));
-        drop(log);
-        assert_eq!(inspect(&disk, |_| {}).unwrap().records, 7);
-    }
-}
-
 #[test]
 fn settings_that_make_no_store_are_refused() {
     for wrong in [

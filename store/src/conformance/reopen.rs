@@ -165,3 +165,36 @@ pub(super) fn each_reopening_can_append(backend: &mut dyn Backend) {
     assert_eq!((read(&*log, stream(1)).len(), read(&*log, stream(2)).len()), (40, 14));
     everything(&*log);
 }
+
+pub(super) fn inv_s1_a_deleted_stream_stays_deleted(backend: &mut dyn Backend) {
+    let log = backend.open(Setup::default());
+    for n in 1..=30 {
+        put(&*log, &[record(stream(n), 0, [n; 300])]);
+    }
+    for n in 1..=20 {
+        put(&*log, &[tombstone(stream(n), 1)]);
+    }
+    let Some(mut log) = reopen(backend, log) else { return };
+    for n in 1..=30 {
+        let there = u64::from(n > 20);
+        assert_eq!(log.head(stream(n)).map_or(0, |head| head.version.0), there);
+        assert_eq!(read(&*log, stream(n)).len() as u64, there);
+        assert_eq!(log.row(stream(n)).unwrap().is_some(), n > 20);
+    }
+    put(&*log, &[record(stream(1), 0, "new")]);
+    log = reopen(backend, log).expect("it reopened before");
+    assert_eq!(payloads(&read(&*log, stream(1))), [b"new"]);
+    assert_eq!(log.scan(BY_COUNT, (Unbounded, Unbounded), 100).unwrap().len(), 11);
+}
+
+pub(super) fn inv_s6_a_stream_that_was_born_again_goes_on(backend: &mut dyn Backend) {
+    let log = backend.open(Setup::default());
+    fill(&*log, stream(1), 5);
+    put(&*log, &[tombstone(stream(1), 5), record(stream(1), 0, "new")]);
+    let Some(log) = reopen(backend, log) else { return };
+    put(&*log, &[record(stream(1), 1, "more")]);
+    let records = read(&*log, stream(1));
+    assert_eq!(payloads(&records), [&b"new"[..], b"more"]);
+    check_chains(&records);
+    assert_eq!(&*log.row(stream(1)).unwrap().unwrap(), b"\0\0\0\x02more");
+}

@@ -15,6 +15,9 @@ use std::sync::Arc;
 const STATE: &str = "STATE";
 const ROWS: &str = "rows";
 
+/// How often a folder is emptied that does not stay empty.
+const TRIES: usize = 10;
+
 /// Where an index is kept.
 #[derive(Clone, Default)]
 pub enum Home {
@@ -47,8 +50,16 @@ enum State {
     Opening,
     /// A process uses it. What it wrote is in the hands of the operating system, and gone with a loss of power.
     InUse,
+    /// It failed while it was in use.
+    Failed,
     /// It was closed and synced with the log in it up to here.
     Closed(Lsn),
+}
+
+/// What a folder says of itself.
+struct Left {
+    same_library: bool,
+    state: State,
 }
 
 impl Home {
@@ -68,31 +79,34 @@ impl Home {
             Home::Folder { backend, path } => (&**backend, path),
         };
         let reason = match self.state(store) {
-            Some(State::Closed(watermark)) if watermark > durable => return Ok(Opened::Ahead(watermark)),
-            Some(State::Closed(_) | State::InUse) => {
+            // Whichever library wrote it: this is a witness of the log.
+            Some(Left { state: State::Closed(watermark), .. }) if watermark > durable => {
+                return Ok(Opened::Ahead(watermark));
+            }
+            Some(Left { same_library: true, state: state @ (State::Closed(_) | State::InUse) }) => {
                 self.say(store, State::Opening)?;
-                match open_map(backend, &path.join(ROWS)).and_then(|map| found(map, fold, store)) {
+                match open_map(backend, &path.join(ROWS)).and_then(|map| found(map, fold, store, forgotten)) {
                     Ok(rows) if rows.watermark() > durable => {
                         let watermark = rows.watermark();
-                        self.say(store, State::InUse)?;
+                        self.say(store, state)?;
                         return Ok(Opened::Ahead(watermark));
-                    }
-                    Ok(rows) if rows.watermark() < forgotten => {
-                        "it is older than what the log says of deleted streams".to_owned()
                     }
                     Ok(rows) => return Ok(Opened::Left(rows)),
                     Err(error) => error.0,
                 }
             }
-            Some(State::Opening) => "an earlier process did not survive opening it".to_owned(),
-            None => "it was not left by this store, this library and this run of the machine".to_owned(),
+            Some(Left { same_library: true, state: State::Opening }) => {
+                "an earlier process did not survive opening it".to_owned()
+            }
+            Some(Left { same_library: true, state: State::Failed }) => "it had failed".to_owned(),
+            Some(Left { same_library: false, .. }) => "another library kept it".to_owned(),
+            None => "it was not left by this store and this run of the machine".to_owned(),
         };
         // A folder that never had one is no news.
         let reason = if path.exists() { reason } else { "there was none".to_owned() };
-        match fs::remove_dir_all(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("empty", path, &error)),
-            Ok(()) | Err(_) => {}
-        }
+        // What a loss of power brings back of the old files must not come with the word that they are good.
+        let _ = self.say(store, State::Opening);
+        empty(path).map_err(|error| failed("empty", path, &error))?;
         self.say(store, State::Opening)?;
         let map = open_map(backend, &path.join(ROWS))?;
         Ok(Opened::Empty(Rows::empty(map, fold.clone(), store), reason))
@@ -103,6 +117,12 @@ impl Home {
         self.say(store, State::InUse)
     }
 
+    /// Notes that what it holds is not to be relied on.
+    pub(crate) fn failed(&self, store: [u8; 16]) {
+        // Where even this cannot be written there is still the check of the live rows.
+        let _ = self.say(store, State::Failed);
+    }
+
     /// Syncs an index that nobody uses any more, and notes that it is complete up to `watermark`.
     pub(crate) fn closed(&self, store: [u8; 16], watermark: Lsn) -> Result<(), IndexError> {
         let Home::Folder { path, .. } = self else { return Ok(()) };
@@ -111,27 +131,35 @@ impl Home {
         sync_all(path).map_err(|error| failed("sync", path, &error))
     }
 
-    fn text(backend: &dyn Backend, store: [u8; 16], state: State) -> String {
-        let store = u128::from_be_bytes(store);
+    fn text(library: &str, store: [u8; 16], state: State) -> String {
+        let name = u128::from_be_bytes(store);
         let state = match state {
             State::Opening => "opening".to_owned(),
+            State::Failed => "failed".to_owned(),
             State::InUse => format!("in use since boot {}", boot()),
-            State::Closed(watermark) => format!("closed at {watermark}"),
+            // Who reads another number than was written would take the log for one that lost its end.
+            State::Closed(Lsn(watermark)) => {
+                let crc = crc32c::crc32c_append(crc32c::crc32c(&store), &watermark.to_le_bytes());
+                format!("closed at {watermark}, checksum {crc:08x}")
+            }
         };
-        format!("rejoin index 1\nlibrary {}\nstore {store:032x}\n{state}\n", backend.name())
+        format!("rejoin index 1\nlibrary {library}\nstore {name:032x}\n{state}\n")
     }
 
     /// How the index was left; `None` where nothing says so that is to be believed.
-    fn state(&self, store: [u8; 16]) -> Option<State> {
+    fn state(&self, store: [u8; 16]) -> Option<Left> {
         let Home::Folder { backend, path } = self else { return None };
         let found = fs::read_to_string(path.join(STATE)).ok()?;
+        let library = found.lines().nth(1)?.strip_prefix("library ")?;
         let last = found.lines().last()?;
-        let state = match last.strip_prefix("closed at ") {
-            Some(watermark) => State::Closed(Lsn(watermark.parse().ok()?)),
+        let state = match last.strip_prefix("closed at ").and_then(|closed| closed.split_once(", ")) {
+            Some((watermark, _)) => State::Closed(Lsn(watermark.parse().ok()?)),
             None if last == "opening" => State::Opening,
+            None if last == "failed" => State::Failed,
             None => State::InUse,
         };
-        (found == Home::text(&**backend, store, state)).then_some(state)
+        let left = Left { same_library: library == backend.name(), state };
+        (found == Home::text(library, store, state)).then_some(left)
     }
 
     fn say(&self, store: [u8; 16], state: State) -> Result<(), IndexError> {
@@ -139,7 +167,13 @@ impl Home {
         let write = || {
             fs::create_dir_all(path)?;
             let mut file = File::create(path.join(STATE))?;
-            file.write_all(Home::text(&**backend, store, state).as_bytes())
+            file.write_all(Home::text(backend.name(), store, state).as_bytes())?;
+            match state {
+                // Before anything is changed: a loss of power must not leave the word that it was closed beside files of which
+                // only some were written.
+                State::Opening | State::Failed => file.sync_all(),
+                State::InUse | State::Closed(_) => Ok(()),
+            }
         };
         write().map_err(|error| failed("write", &path.join(STATE), &error))
     }
@@ -156,8 +190,15 @@ fn open_map(backend: &dyn Backend, folder: &Path) -> Result<Box<dyn Map>, IndexE
     guarded(|| backend.open(folder))
 }
 
-fn found(map: Box<dyn Map>, fold: &Arc<dyn Fold>, store: [u8; 16]) -> Result<Rows, IndexError> {
-    guarded(|| Rows::found(map, fold.clone(), store))
+/// The rows of a map that can be gone on with. One that cannot is closed here, where a panic of that does no harm.
+fn found(map: Box<dyn Map>, fold: &Arc<dyn Fold>, store: [u8; 16], forgotten: Lsn) -> Result<Rows, IndexError> {
+    guarded(|| {
+        let rows = Rows::found(map, fold.clone(), store)?;
+        if rows.watermark() < forgotten {
+            return Err(IndexError("it is older than what the log says of deleted streams".to_owned()));
+        }
+        Ok(rows)
+    })
 }
 
 /// Libraries panic over files that are not as they left them, and folds over records that they did not expect.
@@ -168,6 +209,18 @@ pub(crate) fn guarded<T>(action: impl FnOnce() -> Result<T, IndexError>) -> Resu
 fn words(panic: &(dyn Any + Send)) -> String {
     let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     format!("it panicked: {}", words.unwrap_or("without a word"))
+}
+
+/// Removes a folder with everything in it. Threads of a library that was just closed may still add to it.
+fn empty(path: &Path) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < TRIES => tries += 1,
+            done => return done,
+        }
+    }
 }
 
 /// Syncs everything in a folder, and the folder.

@@ -79,7 +79,8 @@ pub trait Fold: Send + Sync {
         false
     }
 
-    /// The keys under which the row's stream is listed. Must depend on nothing else.
+    /// The keys under which the row's stream is listed, each once, and none that another stream may have: an entry names
+    /// one stream. Must depend on nothing else.
     fn keys(&self, stream: StreamId, row: &[u8]) -> Vec<(Table, Key)>;
 }
 

@@ -167,8 +167,9 @@ impl Rows {
         let mut pieces = changes.chunks(PIECE).peekable();
         loop {
             let piece = pieces.next().unwrap_or_default();
+            let is_last = pieces.peek().is_none();
             let mut next = *stamp;
-            if pieces.peek().is_none() {
+            if is_last {
                 next.watermark = watermark;
             }
             let mut entries = Vec::with_capacity(piece.len() * 3 + 1);
@@ -180,7 +181,7 @@ impl Rows {
             entries.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
             self.map.write(entries)?;
             *stamp = next;
-            if next.watermark == watermark {
+            if is_last {
                 return Ok(());
             }
         }
@@ -234,7 +235,8 @@ impl Rows {
     /// Entries of a table in key order, at most `limit`.
     pub(crate) fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Listed>, IndexError> {
         let (from, to) = (bound(table, range.0), bound(table, range.1));
-        let (first, last) = (table_key(table, &[]), [TABLE, table.0 + 1]);
+        let first = table_key(table, &[]);
+        let last = table.0.checked_add(1).map_or([TABLE + 1, 0], |next| [TABLE, next]);
         let from = from.as_ref().map_or(Bound::Included(&first[..]), |bound| bound.as_ref().map(|key| &key[..]));
         let to = to.as_ref().map_or(Bound::Excluded(&last[..]), |bound| bound.as_ref().map(|key| &key[..]));
         let found = self.map.range((from, to), limit)?;
@@ -341,6 +343,23 @@ mod tests {
     }
 
     #[test]
+    fn all_pieces_are_written_also_where_the_watermark_stays() {
+        let rows = Rows::empty(Box::new(MemoryMap::default()), Arc::new(ByFirst), STORE);
+        for watermark in [Lsn(0), Lsn(1)] {
+            let changes: HashMap<StreamId, Change> = (0..2 * PIECE as u32 + 1)
+                .map(|n| {
+                    let id = [&watermark.0.to_le_bytes()[..], &u64::from(n).to_le_bytes()].concat();
+                    let after = Some(Row::from([&[1][..], &id].concat()));
+                    (StreamId(id.try_into().unwrap()), Change { before: None, after, lsn: Lsn(1) })
+                })
+                .collect();
+            rows.apply(&changes, watermark).unwrap();
+            assert!(changes.keys().all(|stream| rows.live(*stream).unwrap().is_some()));
+        }
+        assert_eq!(rows.watermark(), Lsn(1));
+    }
+
+    #[test]
     fn a_map_that_lost_or_changed_a_live_row_is_found_out() {
         for broken in [Some(Row::from([0, 0, 0, 0, 0, 0, 0, 0, 1, 7])), None] {
             let rows = Rows::empty(Box::new(MemoryMap::default()), Arc::new(ByFirst), STORE);
@@ -357,6 +376,29 @@ mod tests {
         rows.apply(&change(1, None, Some(&[1, 2])), Lsn(1)).unwrap();
         let rows = Rows::found(rows.map, Arc::new(ByFirst), STORE).unwrap();
         assert!(Rows::found(rows.map, Arc::new(ByFirst), [8; 16]).is_err());
+    }
+
+    /// Lists everything in the last table that there can be.
+    struct InLast;
+
+    impl Fold for InLast {
+        fn version(&self) -> u32 {
+            1
+        }
+        fn fold(&self, _: Option<&[u8]>, _: &[Record]) -> Option<Row> {
+            None
+        }
+        fn keys(&self, _: StreamId, row: &[u8]) -> Vec<(Table, Key)> {
+            vec![(Table(254), vec![0]), (Table(u8::MAX), row.to_vec())]
+        }
+    }
+
+    #[test]
+    fn the_last_table_has_an_end() {
+        let rows = Rows::empty(Box::new(MemoryMap::default()), Arc::new(InLast), STORE);
+        rows.apply(&change(1, None, Some(&[0xff, 0xff])), Lsn(1)).unwrap();
+        assert_eq!(listed(&rows, u8::MAX), [[0xff, 0xff]]);
+        assert_eq!(listed(&rows, 254).len(), 1);
     }
 
     #[test]

@@ -5,12 +5,12 @@
 //! hold a record that it ended: each segment says in the manifest up to where the tombstones are that it has been cleaned of.
 
 use super::files::Files;
-use super::footer::{Footer, Stand, With};
-use super::frame::{RECORD_HEADER, Stored};
+use super::footer::{Footer, Grave, With};
+use super::frame::Stored;
 use super::manifest::{Closed, Segment};
 use super::rewrite::{Rewritten, rewrite};
 use crate::error::Failure;
-use crate::record::{Lsn, Record, StreamId, StreamMap, TOMBSTONE};
+use crate::record::{Lsn, Record, StreamMap, TOMBSTONE};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -33,6 +33,8 @@ pub struct Cleaned {
     pub gone: usize,
     /// How many bytes of disk that gave back.
     pub bytes: u64,
+    /// Whether there are tombstones that did not count yet: the log's last commit, as long as nothing stands behind it.
+    pub waiting: bool,
 }
 
 /// What is dead now, and which tombstones are needed no more.
@@ -40,12 +42,20 @@ struct Dead {
     graves: StreamMap<Lsn>,
     /// Up to here all tombstones are among them.
     now: Lsn,
+    /// Whether there are more.
+    more: bool,
 }
 
 impl Dead {
     fn of(files: &Files) -> Dead {
         let view = files.view();
-        Dead { graves: view.graves.clone(), now: view.durable }
+        let now = view.vouched;
+        // A tombstone that might yet be cut off as a torn write must find what it ended as it was.
+        let mut graves: StreamMap<Lsn> =
+            view.graves.iter().filter(|(_, grave)| **grave <= now).map(|(stream, grave)| (*stream, *grave)).collect();
+        let more = graves.len() < view.graves.len();
+        graves.extend(view.replaced.iter().copied());
+        Dead { graves, now, more }
     }
 
     /// Whether a record is to go, in a segment before which everything is cleaned of the tombstones up to `before`.
@@ -55,25 +65,31 @@ impl Dead {
         record.lsn < *grave || (record.lsn == *grave && *grave <= before)
     }
 
-    /// How many bytes of a stream are dead in a segment, at least.
-    fn bytes(&self, stream: StreamId, stand: &Stand, before: Lsn) -> u64 {
-        match self.graves.get(&stream) {
-            Some(grave) if stand.head.lsn < *grave || (stand.head.lsn == *grave && *grave <= before) => stand.bytes,
-            Some(grave) if stand.head.lsn == *grave => stand.bytes - RECORD_HEADER as u64,
-            Some(_) | None => 0,
+    /// How much of a segment is dead, before which everything is cleaned of the tombstones up to `before`.
+    fn share(&self, footer: &Footer, before: Lsn) -> Share {
+        let graves: StreamMap<&Grave> = footer.graves.iter().map(|(stream, grave)| (*stream, grave)).collect();
+        let mut share = Share::default();
+        for (stream, stand) in &footer.stands {
+            let Some(lsn) = self.graves.get(stream) else { continue };
+            match graves.get(stream).filter(|grave| grave.lsn == *lsn) {
+                Some(grave) => {
+                    share.ended += grave.before;
+                    share.tombstones += if *lsn <= before { grave.own } else { 0 };
+                }
+                None => share.ended += if stand.head.lsn < *lsn { stand.bytes } else { 0 },
+            }
         }
+        share
     }
+}
 
-    /// Whether a segment may hold a record that a tombstone has ended.
-    fn is_in(&self, footer: &Footer) -> bool {
-        footer.stands.iter().any(|(stream, stand)| match self.graves.get(stream) {
-            Some(grave) if stand.head.lsn < *grave => true,
-            Some(grave) if stand.head.lsn == *grave => stand.bytes > RECORD_HEADER as u64,
-            // It lives again; an earlier life may stand here where its tombstone does.
-            Some(_) => footer.graves.iter().any(|(buried, _)| buried == stream),
-            None => false,
-        })
-    }
+/// How many bytes of a segment can go.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    /// Those of records that a tombstone has ended.
+    ended: u64,
+    /// Those of tombstones that are needed no more.
+    tombstones: u64,
 }
 
 impl Files {
@@ -82,7 +98,7 @@ impl Files {
     pub(super) fn clean(&self, pace: &dyn Fn() -> bool) -> Result<Cleaned, Failure> {
         self.settle()?;
         let dead = Dead::of(self);
-        let mut cleaned = Cleaned::default();
+        let mut cleaned = Cleaned { waiting: dead.more, ..Cleaned::default() };
         if dead.graves.is_empty() {
             return Ok(cleaned);
         }
@@ -98,21 +114,19 @@ impl Files {
             }
             // Without a footer: it gets one soon, or at the next opening.
             let footer = self.read_footer(&segment, With::Heads)?;
-            let bytes = |footer: &Footer| footer.stands.iter().map(|(id, stand)| dead.bytes(*id, stand, before)).sum();
-            let bytes: u64 = footer.as_ref().map_or(0, bytes);
-            let of_tombstones = if footer.is_none() {
-                closed.cleaned
-            } else if bytes > 0 && (eager || bytes * 2 >= closed.end) {
-                if !self.clean_segment(&segment, closed, &dead, before, pace, &mut cleaned)? {
+            let Some(footer) = footer else {
+                before = before.min(closed.cleaned);
+                continue;
+            };
+            let Share { ended, tombstones } = dead.share(&footer, before);
+            let bytes = ended + tombstones;
+            if bytes > 0 && (eager || bytes * 2 >= closed.end) {
+                if !self.clean_segment(&segment, &footer, &dead, before, pace, &mut cleaned)? {
                     break;
                 }
-                dead.now
-            } else if footer.is_some_and(|footer| dead.is_in(&footer)) {
-                closed.cleaned
-            } else {
-                dead.now
-            };
-            before = before.min(of_tombstones);
+            } else if ended > 0 {
+                before = before.min(closed.cleaned);
+            }
         }
         Ok(cleaned)
     }
@@ -121,22 +135,27 @@ impl Files {
     fn clean_segment(
         &self,
         segment: &Segment,
-        closed: Closed,
+        footer: &Footer,
         dead: &Dead,
         before: Lsn,
         pace: &dyn Fn() -> bool,
         cleaned: &mut Cleaned,
     ) -> Result<bool, Failure> {
+        let Some(closed) = segment.closed else { return Ok(true) };
         let mut lifted = Vec::new();
+        let mut last = Lsn(0);
         let keeps = |stored: &Stored| {
             let record = &stored.record;
             let goes = dead.takes(record, before);
+            if goes {
+                last = record.lsn;
+            }
             if goes && record.format == TOMBSTONE {
                 lifted.push((record.stream, record.lsn));
             }
             !goes
         };
-        let (segment_now, view) = match rewrite(self, segment, closed, dead.now, keeps, pace)? {
+        let (segment_now, view) = match rewrite(self, segment, footer, dead.now, keeps, pace)? {
             Rewritten::File(segment, view) => (segment, Some(view)),
             Rewritten::Nothing => {
                 let closed = Closed { end: 0, footer: false, cleaned: dead.now, ..closed };
@@ -149,8 +168,7 @@ impl Files {
         self.change_manifest(|manifest| {
             manifest.segments.iter_mut().filter(|old| old.id == segment.id).for_each(|old| *old = segment_now);
             manifest.join_gone();
-            let last = lifted.iter().map(|(_, lsn)| *lsn).max();
-            manifest.forgotten = manifest.forgotten.max(last.unwrap_or_default());
+            manifest.forgotten = manifest.forgotten.max(last);
         })?;
         let mut shown = self.view_mut();
         shown.replace(segment.id, view);
@@ -254,7 +272,9 @@ impl Shared {
             self.lock().wanted = false;
             let began = Instant::now();
             // What fails is tried again with the next tombstone: a full disk, a segment that cannot be read.
-            let _ = self.clean(&|| self.sleep(PAUSE));
+            if self.clean(&|| self.sleep(PAUSE)).is_ok_and(|cleaned| cleaned.waiting) {
+                self.lock().wanted = true;
+            }
             rest = self.after.max(began.elapsed() * REST);
         }
     }
@@ -270,5 +290,31 @@ impl Shared {
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Journal, Options, Upkeep};
+    use crate::simulated::SimDisk;
+    use crate::{Log, NewRecord, StreamId, TOMBSTONE, Version};
+
+    #[test]
+    fn a_grave_is_forgotten_with_its_tombstone() {
+        let sizes = Options { first_segment: 1_024, largest_segment: 1_024, ..Options::default() };
+        let log = Journal::open(SimDisk::new(), Options { upkeep: Upkeep::Inline, ..sizes }).unwrap();
+        let record = |n: u8, expected, format| {
+            let expected = Version(expected);
+            NewRecord { stream: StreamId([n; 16]), expected, time: 0, format, payload: Vec::new() }
+        };
+        for n in 0..40 {
+            log.append(&[record(n, 0, 0)]).unwrap().unwrap();
+            log.append(&[record(n, 1, TOMBSTONE)]).unwrap().unwrap();
+        }
+        log.seal().unwrap();
+        assert_eq!(log.files.view().graves.len(), 40);
+        assert!(log.clean().unwrap().gone > 5);
+        let left = log.files.view().graves.len();
+        assert!(left < 10, "{left} graves, and only those of the open segment are needed");
     }
 }

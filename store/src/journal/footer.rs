@@ -77,15 +77,25 @@ pub(crate) struct Footer {
     pub(crate) marks: Vec<Mark>,
     /// Every stream that has a record in the segment, in order.
     pub(crate) stands: Vec<(StreamId, Stand)>,
-    /// Streams that have a tombstone in the segment, and where the last one stands, in order.
-    pub(crate) graves: Vec<(StreamId, Lsn)>,
+    /// Streams that have a tombstone in the segment, in order.
+    pub(crate) graves: Vec<(StreamId, Grave)>,
+}
+
+/// A stream's last tombstone in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grave {
+    pub(crate) lsn: Lsn,
+    /// How many bytes the tombstone itself has.
+    pub(crate) own: u64,
+    /// How many bytes the stream's records before it have in the segment.
+    pub(crate) before: u64,
 }
 
 /// What a footer says of streams, gathered record by record.
 #[derive(Default)]
 pub(crate) struct Standing {
     pub(crate) stands: StreamMap<Stand>,
-    graves: StreamMap<Lsn>,
+    graves: StreamMap<Grave>,
     records: u64,
 }
 
@@ -96,12 +106,13 @@ impl Standing {
         let known = self.stands.len();
         let head = Head { version, lsn };
         let stand = self.stands.entry(stream).or_insert(Stand { head, bytes: 0, row: None });
-        stand.head = head;
-        stand.bytes += padded(RECORD_HEADER + record.payload.len()) as u64;
-        self.records += 1;
+        let own = padded(RECORD_HEADER + record.payload.len()) as u64;
         if record.format == TOMBSTONE {
-            self.graves.insert(stream, lsn);
+            self.graves.insert(stream, Grave { lsn, own, before: stand.bytes });
         }
+        stand.head = head;
+        stand.bytes += own;
+        self.records += 1;
         self.stands.len() > known
     }
 
@@ -146,9 +157,11 @@ impl Footer {
             body.put_u32(stand.row.as_ref().map_or(NO_ROW, |row| row.len() as u32));
             rows.put(stand.row.as_deref().unwrap_or_default());
         }
-        for (stream, lsn) in &self.graves {
+        for (stream, grave) in &self.graves {
             body.put(&stream.0);
-            body.put_u64(lsn.0);
+            body.put_u64(grave.lsn.0);
+            body.put_u64(grave.own);
+            body.put_u64(grave.before);
         }
         body.put_u32(crc32c::crc32c_append(seed, &rows));
         let header = Header {
@@ -225,7 +238,8 @@ impl Footer {
             footer.stands.push((stream, Stand { head, bytes, row: None }));
         }
         for _ in 0..graves {
-            footer.graves.push((StreamId(take.array()?), Lsn(take.u64()?)));
+            let stream = StreamId(take.array()?);
+            footer.graves.push((stream, Grave { lsn: Lsn(take.u64()?), own: take.u64()?, before: take.u64()? }));
         }
         let crc = take.u32()?;
         take.0.is_empty().then_some((footer, lengths, crc))
@@ -267,7 +281,7 @@ mod tests {
             Stand { head, bytes: 300, row: row.map(Row::from) }
         };
         footer.stands = vec![(StreamId([4; 16]), stand(Some(&[1, 2, 3]))), (StreamId([5; 16]), stand(None))];
-        footer.graves.push((StreamId([5; 16]), Lsn(8)));
+        footer.graves.push((StreamId([5; 16]), Grave { lsn: Lsn(8), own: 88, before: 212 }));
         footer
     }
 

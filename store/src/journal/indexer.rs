@@ -11,6 +11,7 @@ use super::manifest::segment_file;
 use crate::error::{Damage, Failure};
 use crate::index::{Change, Fold, Home, IndexError, KeyRange, Listed, Row, Rows, Table, guarded};
 use crate::record::{Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -42,6 +43,7 @@ pub(super) struct Indexer {
 
 pub(super) struct Shared {
     files: Arc<Files>,
+    home: Home,
     fold: Arc<dyn Fold>,
     rows: Rows,
     /// An index that failed is not asked again; the log goes on without it.
@@ -83,15 +85,18 @@ struct OpenFooter {
     /// Streams whose row was not folded here: it stands in the index.
     elsewhere: StreamMap<()>,
     rows_unknown: bool,
+    /// Not all records could be noted: such a footer would hide them.
+    incomplete: bool,
 }
 
 impl Indexer {
     /// Over rows that were left by an earlier process, or none.
     pub(super) fn new(files: Arc<Files>, fold: Arc<dyn Fold>, rows: Rows, home: Home) -> Indexer {
-        let closing = Closing { home, store: files.store, complete: None };
+        let closing = Closing { home: home.clone(), store: files.store, vouched: false, complete: None };
         let folded = rows.watermark();
         let shared = Shared {
             files,
+            home,
             fold,
             rows,
             failed: OnceLock::new(),
@@ -142,13 +147,16 @@ impl Indexer {
         }
         // It has ended, or does not exist.
         let records = self.shared.files.reader().read(stream, Version(1), usize::MAX)?;
-        Ok(if records.is_empty() { None } else { self.shared.fold.fold(None, &records) })
+        if records.is_empty() {
+            return Ok(None);
+        }
+        Ok(guarded(|| Ok(self.shared.fold.fold(None, &records)))?)
     }
 
     pub(super) fn list(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Listed>, Failure> {
         self.shared.catch_up();
         self.shared.check()?;
-        Ok(self.shared.rows.scan(table, range, limit)?)
+        Ok(guarded(|| self.shared.rows.scan(table, range, limit))?)
     }
 
     /// Takes a segment's records again that are in the log at opening.
@@ -173,6 +181,12 @@ impl Indexer {
             drop(folding);
             self.shared.apply();
         }
+    }
+
+    /// The index holds what its watermark says, and may be closed as it is. One that is being made again does so only
+    /// at the end: rows of streams that go on in later segments come with those.
+    pub(super) fn vouch(&mut self) {
+        self.closing.vouched = true;
     }
 
     /// The next record to be taken begins a segment.
@@ -201,7 +215,12 @@ impl Drop for Indexer {
         }
         if !thread::panicking() {
             self.shared.catch_up();
-            self.closing.complete = self.shared.failed.get().is_none().then(|| self.shared.rows.watermark());
+            // Libraries do that by themselves when they are dropped, and tell nobody if it fails.
+            if let Err(error) = guarded(|| self.shared.rows.flush()) {
+                self.shared.fail(error);
+            }
+            let complete = self.closing.vouched && self.shared.failed.get().is_none();
+            self.closing.complete = complete.then(|| self.shared.rows.watermark());
         }
     }
 }
@@ -210,6 +229,7 @@ impl Drop for Indexer {
 struct Closing {
     home: Home,
     store: [u8; 16],
+    vouched: bool,
     complete: Option<Lsn>,
 }
 
@@ -236,8 +256,11 @@ impl Shared {
     }
 
     fn fail(&self, error: IndexError) {
-        // The first reason is the one to tell.
-        let _ = self.failed.set(error);
+        // The first reason is the one to tell. A write that failed may have been done in part, and not all of that would
+        // be seen at the next opening.
+        if self.failed.set(error).is_ok() {
+            self.home.failed(self.files.store);
+        }
     }
 
     fn work(&self) {
@@ -258,6 +281,11 @@ impl Shared {
                 dirty = false;
             }
         }
+    }
+
+    /// A row of the index itself, and the last record in it.
+    fn stored(&self, stream: StreamId) -> Result<Option<(Lsn, Row)>, IndexError> {
+        guarded(|| self.rows.live(stream))
     }
 
     /// Waits for something to do and then, unless there is much of it, for more; `false`: it is to stop.
@@ -301,10 +329,17 @@ impl Shared {
         self.changed.notify_all();
         for happened in happened {
             match happened {
-                Happened::Written(written) => match written.records() {
-                    Some(records) => self.fold(folding, records),
-                    None => self.fail(unreadable(&written)),
-                },
+                Happened::Written(written) => {
+                    let taken = guarded(|| {
+                        let records = written.records().ok_or_else(|| unreadable(&written))?;
+                        self.fold(folding, records);
+                        Ok(())
+                    });
+                    if let Err(error) = taken {
+                        folding.open.incomplete = true;
+                        self.fail(error);
+                    }
+                }
                 Happened::Closed(segment) => self.close(folding, segment),
             }
         }
@@ -339,7 +374,16 @@ impl Shared {
     }
 
     fn fold_stream(&self, folding: &mut Folding, stream: StreamId, records: &[Record]) -> Result<(), IndexError> {
-        let Some((folded, before)) = self.before(folding, stream, &records[0])? else { return Ok(()) };
+        let mut records = records;
+        if folding.catching_up
+            && let Some(last) = records.iter().rposition(|record| record.format == TOMBSTONE)
+        {
+            let (ended, begun) = records.split_at(last + 1);
+            self.forget(folding, stream, ended)?;
+            records = begun;
+        }
+        let Some(first) = records.first() else { return Ok(()) };
+        let Some((folded, before)) = self.before(folding, stream, first)? else { return Ok(()) };
         // Of a change that was written in pieces some rows may be ahead of the watermark.
         let records = &records[records.partition_point(|record| record.lsn <= folded)..];
         let Some(last) = records.last() else { return Ok(()) };
@@ -353,6 +397,22 @@ impl Shared {
             let change = folding.overlay.entry(stream).or_insert(Change { before, ..Change::default() });
             (change.after, change.lsn) = (row, last.lsn);
         }
+        Ok(())
+    }
+
+    /// Removes what the index has of lives that have ended, while catching up: it may be behind their records or ahead of them,
+    /// with the entries of any of them.
+    fn forget(&self, folding: &mut Folding, stream: StreamId, ended: &[Record]) -> Result<(), IndexError> {
+        let grave = ended[ended.len() - 1].lsn;
+        let known = folding.overlay.remove(&stream).and_then(|change| change.before);
+        let live = self.stored(stream)?.filter(|(lsn, _)| *lsn < grave).map(|(_, row)| row);
+        let borne = ended.iter().filter(|record| record.format == TOMBSTONE && !record.payload.is_empty());
+        let borne = borne.map(|tombstone| Row::from(&tombstone.payload[..])).filter(|row| !self.fold.is_live(row));
+        for row in known.into_iter().chain(live).chain(borne).collect::<BTreeSet<Row>>() {
+            let change = Change { before: Some(row), after: None, lsn: grave };
+            guarded(|| self.rows.apply(&StreamMap::from_iter([(stream, change)]), self.rows.watermark()))?;
+        }
+        folding.open.set_row(stream, None);
         Ok(())
     }
 
@@ -395,15 +455,19 @@ impl Shared {
         self.check()?;
         match folding.known(stream) {
             Some(row) => Ok(Some(row)),
-            None => Ok(self.rows.live(stream)?.map(|(_, row)| Some(row))),
+            None => Ok(self.stored(stream)?.map(|(_, row)| Some(row))),
         }
     }
 
     /// The rows at the end of a segment are those that its footer says.
     fn close(&self, folding: &mut Folding, segment: u64) {
         let mut open = std::mem::take(&mut folding.open);
+        if open.incomplete {
+            // Without a footer the segment is read as a whole at the next opening.
+            return;
+        }
         for stream in std::mem::take(&mut open.elsewhere).into_keys() {
-            match self.rows.live(stream) {
+            match self.stored(stream) {
                 Ok(Some((_, row))) => open.set_row(stream, Some(row)),
                 // It ended before this process began: whoever needs the row makes it from the records.
                 Ok(None) => {}

@@ -20,7 +20,7 @@ pub(crate) struct Manifest {
     pub(crate) shards: u16,
     /// How often the store was opened for writing.
     pub(crate) opening: u32,
-    /// The last tombstone that is gone: an index that has not seen it may list what is gone too.
+    /// The last record that is gone: an index that has not seen it can no longer be brought up record by record.
     pub(crate) forgotten: Lsn,
     /// All segments, oldest first, without a gap between their places; only the last one is open.
     pub(crate) segments: Vec<Segment>,
@@ -72,10 +72,10 @@ pub(crate) fn segment_file(id: u64, generation: u32) -> String {
 /// The number and the generation of the segment that a file's name says it is.
 pub(crate) fn segment_id(name: &str) -> Option<(u64, u32)> {
     let stem = name.strip_suffix(".seg")?;
-    match stem.split_once('-') {
-        Some((id, generation)) => Some((id.parse().ok()?, generation.parse().ok()?)),
-        None => Some((stem.parse().ok()?, 0)),
-    }
+    let (id, generation) = stem.split_once('-').unwrap_or((stem, "0"));
+    let (id, generation) = (id.parse().ok()?, generation.parse().ok()?);
+    // Another way to write the same numbers is no name of ours, and not ours to remove.
+    (segment_file(id, generation) == name).then_some((id, generation))
 }
 
 impl Manifest {
@@ -223,7 +223,10 @@ mod tests {
             assert_eq!(segment_id(&segment_file(id, generation)), Some((id, generation)));
         }
         assert_eq!(segment_id("spare"), None);
-        assert_eq!(segment_id("000000000001-x.seg"), None);
+        for foreign in ["000000000001-x.seg", "1.seg", "+00000000001.seg", "000000000001-0.seg", "000000000001-01.seg"]
+        {
+            assert_eq!(segment_id(foreign), None, "{foreign}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::frame::Stored;
 use super::indexer::Indexer;
 use super::manifest::Segment;
 use crate::error::{Failure, OpenError};
-use crate::index::{Fold, Opened, Row};
+use crate::index::{Fold, Opened, Row, guarded};
 use crate::record::{Head, Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
 use std::sync::Arc;
 
@@ -40,12 +40,16 @@ impl Rebuild {
             Opened::Ahead(_) => return Err(OpenError::Settings("the index is ahead of the log".to_owned())),
         };
         let watermark = rows.watermark();
-        let indexer = Indexer::new(files.clone(), options.fold.clone(), rows, options.index.clone());
+        let mut indexer = Indexer::new(files.clone(), options.fold.clone(), rows, options.index.clone());
+        if reason.is_none() {
+            // It was whole up to its watermark, and is at each step from there.
+            indexer.vouch();
+        }
         let mut rebuild = Rebuild { indexer, reason, open_rows: Vec::new() };
-        let segments = files.segments();
+        let segments: Vec<Segment> = files.segments().into_iter().filter(|segment| !segment.is_gone()).collect();
         let total = segments.iter().map(|segment| segment.bytes).sum();
         let mut done = 0;
-        for segment in segments.iter().filter(|segment| !segment.is_gone()) {
+        for segment in &segments {
             match (segment.closed, &rebuild.reason) {
                 (Some(closed), Some(_)) => {
                     let rows = rows_of(files, segment, &*options.fold)?;
@@ -65,7 +69,7 @@ impl Rebuild {
 
     /// Adds the open segment, when it is synced: all of it, since its footer is still to be written.
     pub(super) fn finish(self, files: &Files, options: &Options) -> Result<(Indexer, Option<String>), OpenError> {
-        let Rebuild { indexer, reason, open_rows } = self;
+        let Rebuild { mut indexer, reason, open_rows } = self;
         if reason.is_some() {
             indexer.restore(open_rows, files.reader().durable());
         }
@@ -73,6 +77,7 @@ impl Rebuild {
             take(files, &indexer, open, Lsn(open.first.0 - 1))?;
         }
         indexer.caught_up().map_err(Failure::from)?;
+        indexer.vouch();
         options.index.used(files.store).map_err(Failure::from)?;
         Ok((indexer, reason))
     }
@@ -99,7 +104,7 @@ fn rows_of(files: &Files, segment: &Segment, fold: &dyn Fold) -> Result<Vec<(Str
     for (stream, stand) in footer.stands.into_iter().filter(last) {
         let row = match stand.row {
             Some(row) => Some(row),
-            None => fold.fold(None, &reader.read(stream, Version(1), usize::MAX)?),
+            None => folded(fold, None, &reader.read(stream, Version(1), usize::MAX)?)?,
         };
         rows.extend(row.map(|row| (stream, row)));
     }
@@ -128,9 +133,14 @@ fn refold(files: &Files, segment: &Segment, fold: &dyn Fold) -> Result<Vec<(Stre
     for (stream, of_stream) in records {
         let before = match of_stream[0].version {
             Version(1) => None,
-            version => fold.fold(None, &reader.read(stream, Version(1), version.0 as usize - 1)?),
+            version => folded(fold, None, &reader.read(stream, Version(1), version.0 as usize - 1)?)?,
         };
-        rows.extend(fold.fold(before.as_deref(), &of_stream).map(|row| (stream, row)));
+        rows.extend(folded(fold, before.as_deref(), &of_stream)?.map(|row| (stream, row)));
     }
     Ok(rows)
+}
+
+/// A fold that panics costs the index, as it does behind the commits.
+fn folded(fold: &dyn Fold, before: Option<&[u8]>, records: &[Record]) -> Result<Option<Row>, Failure> {
+    Ok(guarded(|| Ok(fold.fold(before, records)))?)
 }

@@ -206,8 +206,13 @@ fn read_tail(
     let content = read_all(&*file).map_err(|error| Failure::io("read", &segment.file(), error))?;
     let Scan { batches, next, end, torn, sealed, .. } = Scan::of(&content, segment, place, opening)?;
     let (standing, marks) = gather(batches.into_iter().map(|(header, offset, stored)| (header.first, offset, stored)));
+    // What closed segments hold is beyond doubt.
+    view.vouch();
     absorb(&standing.into_footer(ROWS_UNKNOWN, Vec::new()), view);
     view.durable = Lsn(next.0 - 1);
+    if sealed {
+        view.vouch();
+    }
     view.segments.push(SegmentView { place, first: segment.first, next: None, file: file.clone(), marks, end });
     Ok(Tail { file, place, bytes: segment.bytes, next, end, torn, length, sealed })
 }
@@ -234,9 +239,9 @@ fn gather(batches: impl Iterator<Item = (Lsn, u64, Vec<Stored>)>) -> (Standing, 
 fn absorb(footer: &Footer, view: &mut View) {
     view.directory.reserve(footer.stands.len());
     view.directory.extend(footer.stands.iter().map(|(stream, stand)| (*stream, stand.head)));
-    for (stream, lsn) in &footer.graves {
-        view.graves.insert(*stream, *lsn);
-        if view.directory.get(stream).is_some_and(|head: &Head| head.lsn == *lsn) {
+    for (stream, grave) in &footer.graves {
+        view.bury(*stream, grave.lsn);
+        if view.directory.get(stream).is_some_and(|head: &Head| head.lsn == grave.lsn) {
             view.directory.remove(stream);
         }
     }

@@ -1,12 +1,12 @@
 //! Writing a segment again without some of its records, under the same places.
 
 use super::files::Files;
-use super::footer::{Mark, ROWS_UNKNOWN, Standing, With, mark, segment_header};
+use super::footer::{Footer, Mark, ROWS_UNKNOWN, Standing, With, mark, segment_header};
 use super::frame::{Place, Stamp, Stored, encode_batch};
 use super::manifest::{Closed, Segment};
 use super::view::SegmentView;
 use crate::disk::DiskFile;
-use crate::error::Failure;
+use crate::error::{Damage, Failure};
 use crate::record::{Lsn, NewRecord, Version};
 use std::io;
 use std::sync::Arc;
@@ -28,16 +28,42 @@ pub(super) enum Rewritten {
 pub(super) fn rewrite(
     files: &Files,
     segment: &Segment,
-    closed: Closed,
+    footer: &Footer,
     cleaned: Lsn,
-    mut keeps: impl FnMut(&Stored) -> bool,
+    keeps: impl FnMut(&Stored) -> bool,
     pace: &dyn Fn() -> bool,
 ) -> Result<Rewritten, Failure> {
-    let generation = segment.generation + 1;
-    let next = Segment { generation, ..*segment };
-    let mut out = Out::begin(files, &next)?;
-    let mut stopped = false;
+    let Some(closed) = segment.closed else { return Ok(Rewritten::Stopped) };
+    let next = Segment { generation: segment.generation + 1, ..*segment };
+    let result = copy(files, segment, &next, footer, keeps, pace).and_then(|out| match out {
+        Some(out) if out.standing.stands.is_empty() => Ok(Rewritten::Nothing),
+        Some(out) => out.end(files, segment, closed, cleaned),
+        None => Ok(Rewritten::Stopped),
+    });
+    if !matches!(result, Ok(Rewritten::File(..))) {
+        // Half a file would only fill the disk. What cannot be removed goes at the next opening.
+        let _ = files.disk.remove(&next.file());
+    }
+    result
+}
+
+/// Copies what is kept; `None`: it was asked to stop.
+fn copy(
+    files: &Files,
+    segment: &Segment,
+    next: &Segment,
+    footer: &Footer,
+    mut keeps: impl FnMut(&Stored) -> bool,
+    pace: &dyn Fn() -> bool,
+) -> Result<Option<Out>, Failure> {
+    let mut out = Out::begin(files, next)?;
+    let (mut stopped, mut read, mut last) = (false, 0, Lsn(0));
     files.reader().stretches(segment.id, Lsn(segment.first.0 - 1), |mut stored| {
+        read += stored.len() as u64;
+        let in_order = stored.iter().all(|stored| std::mem::replace(&mut last, stored.record.lsn) < stored.record.lsn);
+        if !in_order {
+            return Err(disorder(segment));
+        }
         stored.retain(|stored| !stopped && keeps(stored));
         out.take(stored)?;
         if out.pending.len() >= PIECE {
@@ -46,12 +72,16 @@ pub(super) fn rewrite(
         }
         Ok(())
     })?;
-    if stopped || out.standing.stands.is_empty() {
-        // What cannot be removed goes at the next opening.
-        let _ = files.disk.remove(&next.file());
-        return Ok(if stopped { Rewritten::Stopped } else { Rewritten::Nothing });
+    // The old file goes, so this is the last chance to see that it is not what was written.
+    if read != footer.records {
+        return Err(disorder(segment));
     }
-    out.end(files, segment, closed, cleaned)
+    Ok((!stopped).then_some(out))
+}
+
+fn disorder(segment: &Segment) -> Failure {
+    let what = "its records are not those that its footer counts".to_owned();
+    Damage { file: segment.file(), offset: 0, what }.into()
 }
 
 /// The new file.

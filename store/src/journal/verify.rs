@@ -131,7 +131,7 @@ fn graves(disk: &dyn Disk, manifest: &Manifest) -> Result<StreamMap<Lsn>, OpenEr
             Some(_) | None => None,
         };
         if let Some(footer) = footer {
-            graves.extend(footer.graves);
+            graves.extend(footer.graves.into_iter().map(|(stream, grave)| (stream, grave.lsn)));
             continue;
         }
         for (_, stored) in Opened::read(disk, manifest, segment)?.batches {

@@ -20,6 +20,10 @@ pub(crate) struct View {
     /// Streams that have a tombstone in the log, and where the last one stands: their records before that are dead.
     pub(crate) graves: StreamMap<Lsn>,
     pub(crate) durable: Lsn,
+    /// Up to here something later in the log says that it was durable, so that damage can never pass for a torn write.
+    pub(crate) vouched: Lsn,
+    /// Tombstones up to there whose streams have another one behind it.
+    pub(crate) replaced: Vec<(StreamId, Lsn)>,
 }
 
 pub(crate) struct SegmentView {
@@ -87,6 +91,8 @@ impl View {
 
     /// Shows what a commit has made durable.
     pub(crate) fn publish(&mut self, written: &Writing) {
+        // Its first frame says that everything before it was durable. A seal has nothing else to say.
+        self.vouch();
         for (stream, head) in &written.heads {
             self.note(*stream, *head);
         }
@@ -106,6 +112,7 @@ impl View {
         if let Some(last) = self.segments.last_mut() {
             last.next = Some(segment.first);
         }
+        self.vouch();
         self.segments.push(segment);
     }
 
@@ -118,11 +125,26 @@ impl View {
         }
     }
 
+    /// Something that was written later says that all of it was durable.
+    pub(crate) fn vouch(&mut self) {
+        self.vouched = self.durable;
+        self.replaced.clear();
+    }
+
+    /// Notes a tombstone.
+    pub(crate) fn bury(&mut self, stream: StreamId, lsn: Lsn) {
+        if let Some(before) = self.graves.insert(stream, lsn)
+            && before <= self.vouched
+        {
+            self.replaced.push((stream, before));
+        }
+    }
+
     /// Notes a stream's last record; with version 0 that is a tombstone.
     pub(crate) fn note(&mut self, stream: StreamId, head: Head) {
         if head.version == Version::NONE {
             self.directory.remove(&stream);
-            self.graves.insert(stream, head.lsn);
+            self.bury(stream, head.lsn);
         } else {
             self.directory.insert(stream, head);
         }
@@ -169,8 +191,8 @@ impl Reader<'_> {
             let (at, header, body) = frame?;
             if header.kind == Kind::Batch && lsn.0 < header.first.0 + u64::from(header.records) {
                 let offsets = record_offsets(&header, body).unwrap_or_default();
-                let index = lsn.0.checked_sub(header.first.0).map(|index| index as usize);
-                let offset = index.and_then(|index| offsets.get(index));
+                let Some(index) = lsn.0.checked_sub(header.first.0) else { break };
+                let offset = offsets.get(index as usize);
                 let seed = stretch.place.seed(header.opening);
                 let stored = offset.and_then(|offset| decode_record(&body[*offset..], lsn, seed));
                 return Ok(stored.ok_or_else(|| stretch.damage(at, "a record's checksum does not match"))?);
@@ -181,16 +203,22 @@ impl Reader<'_> {
 
     /// Durable records of a stream, oldest first. Walks back from its head.
     pub(crate) fn read(&self, stream: StreamId, from: Version, limit: usize) -> Result<Vec<Record>, Failure> {
+        loop {
+            let head = self.head(stream);
+            let read = head.map_or(Ok(Vec::new()), |head| self.walk(stream, head, from, limit));
+            // Where it fails it may have been deleted and cleaned away meanwhile, and may live again.
+            if read.is_ok() || self.head(stream) == head {
+                return read;
+            }
+        }
+    }
+
+    fn walk(&self, stream: StreamId, head: Head, from: Version, limit: usize) -> Result<Vec<Record>, Failure> {
         let mut records = Vec::new();
-        let Some(Head { mut version, lsn: mut at }) = self.head(stream) else { return Ok(records) };
+        let Head { mut version, lsn: mut at } = head;
         let from = from.max(Version(1));
         while version >= from {
-            let Stored { record, previous } = match self.record(at) {
-                Ok(stored) => stored,
-                // It was deleted and cleaned away while it was being read.
-                Err(_) if self.is_dead(stream, at) => return Ok(Vec::new()),
-                Err(failure) => return Err(failure),
-            };
+            let Stored { record, previous } = self.record(at)?;
             if record.stream != stream || record.version != version {
                 let what = "a record is not the one that its successor names";
                 return Err(self.stretch(at)?.damaged(what));
@@ -203,13 +231,6 @@ impl Reader<'_> {
         }
         records.reverse();
         Ok(records)
-    }
-
-    /// Whether a stream's record belongs to a life that a tombstone has ended.
-    fn is_dead(&self, stream: StreamId, lsn: Lsn) -> bool {
-        let view = self.view();
-        let buried = view.graves.get(&stream).is_some_and(|grave| lsn <= *grave);
-        buried || !view.directory.contains_key(&stream)
     }
 
     /// Durable records of a shard behind `after`, in commit order.
