@@ -26,6 +26,9 @@ pub(crate) enum Trouble {
     AmbiguousRun { given: String, examples: Vec<RunId>, count: usize },
     #[error(transparent)]
     History(#[from] Fault),
+    /// The index is in the way of a new one.
+    #[error("{path} cannot be removed ({reason}); do so as a user who may, and start again")]
+    Index { path: String, reason: String },
     #[error("failed to write to stdout: {0}")]
     Output(io::Error),
 }

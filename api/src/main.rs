@@ -1,6 +1,6 @@
 //! The command line of Rejoin.
 //!
-//! `verify`, `runs` and `events` read the log of a stopped process and nothing else: no index, no engine, no lock file
+//! `reindex` makes the index again. `verify`, `runs` and `events` read the log of a stopped process and nothing else: no index, no engine, no lock file
 //! that is not there already. Data goes to stdout, everything else to stderr.
 
 mod cli;

@@ -66,6 +66,7 @@ pub(crate) struct Merged<'a> {
     stretches: Vec<Stretch>,
     /// The first entry of each stretch, the newest on top.
     next: BinaryHeap<Reverse<([u8; PLACE], usize)>>,
+    last: Option<[u8; PLACE]>,
 }
 
 struct Stretch {
@@ -106,19 +107,23 @@ impl<'a> Merged<'a> {
             Stretch { head: head.len(), from, to, ready: VecDeque::new(), exhausted: false }
         };
         let stretches = heads.into_iter().map(stretch).collect::<Vec<_>>();
-        let mut merged = Merged { log, table, next: BinaryHeap::new(), stretches };
+        let mut merged = Merged { log, table, next: BinaryHeap::new(), stretches, last: None };
         for index in 0..merged.stretches.len() {
             merged.advance(index)?;
         }
         Ok(merged)
     }
 
-    /// The next entry, and its place in the list.
+    /// The next entry, and its place in the list. A run that moves from one stretch to another meanwhile comes once.
     pub(crate) fn next(&mut self) -> Result<Option<([u8; PLACE], Listed)>, Failure> {
-        let Some(Reverse((place, index))) = self.next.pop() else { return Ok(None) };
-        let taken = self.stretches[index].ready.pop_front();
-        self.advance(index)?;
-        Ok(taken.map(|listed| (place, listed)))
+        while let Some(Reverse((place, index))) = self.next.pop() {
+            let taken = self.stretches[index].ready.pop_front();
+            self.advance(index)?;
+            if self.last.replace(place) != Some(place) {
+                return Ok(taken.map(|listed| (place, listed)));
+            }
+        }
+        Ok(None)
     }
 
     /// Puts the first entry of a stretch on the heap.

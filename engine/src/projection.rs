@@ -158,6 +158,11 @@ const UNLISTED: usize = 16;
 /// The fold over transitions.
 pub struct Projection;
 
+impl Projection {
+    /// The table that lists every run once.
+    pub const RUNS: Table = tables::LIST;
+}
+
 impl Fold for Projection {
     fn version(&self) -> u32 {
         2

@@ -1,6 +1,7 @@
 //! The commands. One file each; what they print is made in [`crate::output`] and [`crate::wire`].
 
 mod events;
+mod reindex;
 mod runs;
 mod verify;
 
@@ -13,7 +14,7 @@ const STATUS: &str = "\
 Data goes to stdout, everything else to stderr.
 Exit status: 0 all is well; 1 something is wrong, and named on stderr; 2 the command was not understood.";
 
-/// Durable workflows: reads the log of a stopped engine.
+/// Durable workflows: reads the log of a stopped engine, and makes its index again.
 #[derive(Parser)]
 #[command(name = "rejoin", version, after_help = STATUS)]
 struct Cli {
@@ -26,6 +27,7 @@ enum Command {
     Verify(verify::Verify),
     Runs(runs::Runs),
     Events(events::Events),
+    Reindex(reindex::Reindex),
 }
 
 /// What is read, and how it is shown: the same for all commands.
@@ -45,6 +47,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(verify) => verify.execute(&mut console),
         Command::Runs(runs) => runs.execute(&mut console),
         Command::Events(events) => events.execute(&mut console),
+        Command::Reindex(reindex) => reindex.execute(&mut console),
     };
     if let Err(trouble) = done {
         console.complain(&trouble);

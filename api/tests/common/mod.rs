@@ -1,4 +1,5 @@
 //! Stores to read, made by the real engine or record by record; and the binary that reads them.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use rejoin::{Context, Engine, Failure, RunId, Transition, Workflow};
 use rejoin_machine::{Event, Origin, Payload, Target, Trigger};
