@@ -7,6 +7,7 @@ mod batch;
 mod inbox;
 mod load;
 mod ports;
+mod recent;
 mod retention;
 mod shard;
 mod steps;

@@ -103,7 +103,10 @@ impl Shard {
                 continue;
             }
             match self.log.append(&records)? {
-                Ok(_) => self.touched.extend(part.iter().map(|doomed| doomed.run)),
+                Ok(_) => {
+                    part.iter().for_each(|doomed| self.recent.forget(doomed.run));
+                    self.touched.extend(part.iter().map(|doomed| doomed.run));
+                }
                 // The shard is the only one that appends to its runs.
                 Err(conflict) => tracing::error!(%conflict, "somebody else appended to a run of this shard"),
             }

@@ -2,6 +2,7 @@
 
 use super::inbox::{Inbox, Input, Reply, StepDone};
 use super::ports::Ports;
+use super::recent::Recent;
 use super::retention::Retention;
 use super::steps::Steps;
 use super::timers::Timers;
@@ -45,6 +46,7 @@ pub(crate) struct Shard {
     /// Runs with records that are not durable yet.
     pub(super) touched: BTreeSet<RunId>,
     waiters: RunMap<Vec<Reply<Outcome, RunError>>>,
+    pub(super) recent: Recent,
     watchers: Arc<Watchers>,
     pub(super) busy: Arc<Busy>,
     pub(super) failed: Option<Failure>,
@@ -131,6 +133,7 @@ impl Shard {
             owed: Vec::new(),
             touched: BTreeSet::new(),
             waiters: RunMap::default(),
+            recent: Recent::default(),
             watchers,
             busy,
             failed: None,
@@ -319,9 +322,10 @@ impl Shard {
     }
 
     fn wait_for(&mut self, run: RunId, reply: Reply<Outcome, RunError>) {
-        let outcome = match self.runs.contains_key(&run) {
-            true => Ok(None),
-            false => self.durable_outcome(run),
+        let outcome = match self.recent.outcome(run) {
+            Some(outcome) => Ok(Some(outcome.clone())),
+            None if self.runs.contains_key(&run) => Ok(None),
+            None => self.durable_outcome(run),
         };
         match outcome {
             Ok(None) => {
@@ -477,8 +481,12 @@ impl Shard {
 
     fn closed(&mut self, run: RunId) {
         let active = self.runs.remove(&run);
+        let known = active.as_ref().and_then(|active| active.activation.outcome());
+        if let Some(outcome) = known {
+            self.recent.ended(run, outcome);
+        }
         let Some(waiters) = self.waiters.remove(&run) else { return };
-        let outcome = match active.as_ref().and_then(|active| active.activation.outcome()) {
+        let outcome = match known {
             Some(outcome) => Ok(Some(outcome.clone())),
             None => self.durable_outcome(run),
         };

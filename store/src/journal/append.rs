@@ -37,9 +37,23 @@ pub(crate) struct Appender {
     pub(crate) sealed: bool,
     /// Ends of streams that were appended to in the open segment, or are not durable yet.
     pub(crate) tips: StreamMap<Tip>,
+    /// Of the batch that is being sequenced: what the log adds to its records, and the ends of streams as they were.
+    stamps: Vec<Stamp>,
+    before: Vec<(StreamId, Option<Tip>)>,
     /// From taking the buffer until what was in it is visible.
     pub(crate) writing: bool,
     pub(crate) poisoned: Option<String>,
+}
+
+/// Where the open segment ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    /// Place of the next record.
+    pub(crate) next: Lsn,
+    /// Where its frames end in the file.
+    pub(crate) end: u64,
+    /// Whether the last frame is a seal.
+    pub(crate) sealed: bool,
 }
 
 /// Where a stream ends. With version 0 it does not exist, or not any more.
@@ -62,6 +76,30 @@ pub(crate) struct Writing {
 }
 
 impl Appender {
+    /// Goes on behind what an opening has found.
+    pub(crate) fn new(place: Place, opening: u32, file: Arc<dyn DiskFile>, bytes: u64, found: Found) -> Appender {
+        Appender {
+            place,
+            opening,
+            seed: place.seed(opening),
+            file,
+            bytes,
+            next: found.next,
+            offset: found.end,
+            synced: found.end,
+            buffer: Vec::new(),
+            heads: Vec::new(),
+            batches: Vec::new(),
+            closing: false,
+            sealed: found.sealed,
+            tips: StreamMap::default(),
+            stamps: Vec::new(),
+            before: Vec::new(),
+            writing: false,
+            poisoned: None,
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match &self.poisoned {
             Some(cause) => Err(Failure::Poisoned { cause: cause.clone() }),
@@ -95,36 +133,42 @@ impl Appender {
         batch: &[NewRecord],
         reader: Reader<'_>,
     ) -> Result<Result<Lsn, Conflict>, Failure> {
-        let mut stamps = Vec::with_capacity(batch.len());
-        let mut tips: StreamMap<Tip> = StreamMap::default();
+        self.stamps.clear();
+        self.before.clear();
         let mut at = self.next;
         for record in batch {
-            let tip = match tips.get(&record.stream) {
-                Some(tip) => *tip,
-                None => self.load_tip(record.stream, &reader)?,
+            let tip = match self.load_tip(record.stream, &reader) {
+                Ok(tip) if tip.head.version == record.expected => tip,
+                found => {
+                    self.undo();
+                    let (stream, expected, actual) = (record.stream, record.expected, found?.head.version);
+                    return Ok(Err(Conflict { stream, expected, actual }));
+                }
             };
-            if tip.head.version != record.expected {
-                let (stream, expected, actual) = (record.stream, record.expected, tip.head.version);
-                return Ok(Err(Conflict { stream, expected, actual }));
-            }
             let version = record.expected.next();
             let chain = link(&tip.chain, record.stream, version, record.time, record.format, &record.payload);
-            stamps.push(Stamp { previous: tip.head.lsn, chain });
-            let head = Head { version, lsn: at };
+            self.stamps.push(Stamp { previous: tip.head.lsn, chain });
             let ended = record.format == TOMBSTONE;
-            tips.insert(record.stream, if ended { NO_TIP } else { Tip { head, chain } });
+            let tip = if ended { NO_TIP } else { Tip { head: Head { version, lsn: at }, chain } };
+            self.heads.push((record.stream, Head { version: tip.head.version, lsn: at }));
+            self.before.push((record.stream, self.tips.insert(record.stream, tip)));
             at = Lsn(at.0 + 1);
         }
         self.batches.push((self.next, self.buffer.len()));
-        encode_batch(&mut self.buffer, batch, &stamps, self.next, self.synced, self.opening, self.seed);
-        let heads = batch.iter().zip(self.next.0..);
-        self.heads.extend(heads.map(|(record, lsn)| {
-            let version = if record.format == TOMBSTONE { crate::Version::NONE } else { record.expected.next() };
-            (record.stream, Head { version, lsn: Lsn(lsn) })
-        }));
-        self.tips.extend(tips);
+        encode_batch(&mut self.buffer, batch, &self.stamps, self.next, self.synced, self.opening, self.seed);
         self.next = at;
         Ok(Ok(Lsn(at.0 - 1)))
+    }
+
+    /// Takes back what was noted of a batch that is refused.
+    fn undo(&mut self) {
+        self.heads.truncate(self.heads.len() - self.before.len());
+        for (stream, tip) in self.before.drain(..).rev() {
+            match tip {
+                Some(tip) => self.tips.insert(stream, tip),
+                None => self.tips.remove(&stream),
+            };
+        }
     }
 
     fn load_tip(&self, stream: StreamId, reader: &Reader<'_>) -> Result<Tip, Failure> {
@@ -156,7 +200,8 @@ impl Appender {
     }
 
     /// Takes the buffer for writing. The caller holds the turn, so the commit before has ended.
-    pub(crate) fn take(&mut self) -> Result<Option<Writing>, Failure> {
+    /// `empty` takes the buffer's place: one that was used before, so that it is large enough and its memory is warm.
+    pub(crate) fn take(&mut self, empty: Vec<u8>) -> Result<Option<Writing>, Failure> {
         if self.writing {
             // Its thread panicked between the two: what is visible is no longer what is durable.
             self.poisoned.get_or_insert_with(|| "a commit was broken off by a panic".to_owned());
@@ -165,9 +210,7 @@ impl Appender {
         if self.buffer.is_empty() {
             return Ok(None);
         }
-        // The next commit is likely as large; this one's bytes stay in memory until they are folded.
-        let next = Vec::with_capacity(self.buffer.len());
-        let mut bytes = std::mem::replace(&mut self.buffer, next);
+        let mut bytes = std::mem::replace(&mut self.buffer, empty);
         let offset = self.offset;
         // When this frame was sequenced the commit before may have been under way; now it has ended.
         Header::restamp(&mut bytes, offset, self.seed);

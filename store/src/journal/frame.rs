@@ -71,18 +71,16 @@ pub(crate) struct Header {
 
 impl Header {
     pub(crate) fn encode(&self, seed: u32) -> [u8; HEADER] {
-        let mut out = Vec::with_capacity(HEADER);
-        out.put(&self.kind.magic());
-        out.put_u32(self.length);
-        out.put_u64(self.first.0);
-        out.put_u64(self.synced);
-        out.put_u32(self.records);
-        out.put_u32(self.opening);
-        out.put_u32(self.body_crc);
-        let crc = crc32c::crc32c_append(seed, &out);
-        out.put_u32(crc);
         let mut bytes = [0; HEADER];
-        bytes.copy_from_slice(&out);
+        bytes[..4].copy_from_slice(&self.kind.magic());
+        bytes[4..8].copy_from_slice(&self.length.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.first.0.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.synced.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.records.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.opening.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.body_crc.to_le_bytes());
+        let crc = crc32c::crc32c_append(seed, &bytes[..HEADER - 4]);
+        bytes[HEADER - 4..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 

@@ -22,6 +22,9 @@ const WINDOW: Duration = Duration::from_millis(20);
 const FLUSH: Duration = Duration::from_secs(1);
 /// How many bytes may be queued before the window is cut short.
 const BUSY: usize = 1 << 20;
+/// How many buffers are kept for the next commits, and how large they may be.
+const BUFFERS: usize = 64;
+const LARGEST_BUFFER: usize = 256 << 10;
 /// How many bytes may be queued before commits wait.
 const FULL: usize = 8 << 20;
 /// How many rows may be folded before they are applied.
@@ -60,6 +63,8 @@ pub(super) struct Shared {
 struct Queue {
     happened: Vec<Happened>,
     bytes: usize,
+    /// Buffers that were folded.
+    empty: Vec<Vec<u8>>,
     /// The worker sleeps until it is woken.
     idle: bool,
     stopped: bool,
@@ -128,6 +133,11 @@ impl Indexer {
             drop(queue);
             self.shared.changed.notify_all();
         }
+    }
+
+    /// A buffer of frames that were folded, to be used again.
+    pub(super) fn empty_buffer(&self) -> Vec<u8> {
+        self.shared.queue().empty.pop().unwrap_or_default()
     }
 
     /// Waits while too much is queued. The caller holds no lock.
@@ -339,9 +349,19 @@ impl Shared {
                         folding.open.incomplete = true;
                         self.fail(error);
                     }
+                    self.keep(written.bytes);
                 }
                 Happened::Closed(segment) => self.close(folding, segment),
             }
+        }
+    }
+
+    /// Keeps a buffer for a commit to come.
+    fn keep(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut queue = self.queue();
+        if queue.empty.len() < BUFFERS && buffer.capacity() <= LARGEST_BUFFER {
+            queue.empty.push(buffer);
         }
     }
 

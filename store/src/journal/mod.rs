@@ -194,7 +194,7 @@ impl Journal {
 
     /// Writes and syncs what was appended, and makes it visible. The caller holds the turn.
     fn flush(&self) -> Result<Lsn, Failure> {
-        let taken = self.appender().take()?;
+        let taken = self.appender().take(self.indexer.empty_buffer())?;
         let Some(writing) = taken else { return Ok(self.durable()) };
         if let Err(failure) = writing.write() {
             self.appender().poison(&failure);

@@ -3,7 +3,7 @@
 //! Nothing is written before everything was read and found good. What may be cut is only the torn end of the
 //! open segment that nothing says was acknowledged; everything else that is not as written is [`Damage`].
 
-use super::append::{Appender, next_segment_bytes};
+use super::append::{Appender, Found, next_segment_bytes};
 use super::create::{create, refuse_unknown_segments};
 use super::files::Files;
 use super::footer::{Footer, Mark, ROWS_UNKNOWN, SEGMENT_HEADER, Standing, With, mark, segment_header};
@@ -17,7 +17,7 @@ use super::{Journal, Options};
 use crate::disk::{Disk, DiskFile, read_all};
 use crate::error::{Damage, Failure, OpenError};
 use crate::index::Opened;
-use crate::record::{Head, Lsn, StreamMap};
+use crate::record::{Head, Lsn};
 use std::io;
 use std::sync::{Arc, RwLock};
 
@@ -170,24 +170,8 @@ impl Tail {
     }
 
     fn appender(self, files: &Files) -> Appender {
-        Appender {
-            place: self.place,
-            opening: files.opening,
-            seed: self.place.seed(files.opening),
-            file: self.file,
-            bytes: self.bytes,
-            next: self.next,
-            offset: self.end,
-            synced: self.end,
-            buffer: Vec::new(),
-            heads: Vec::new(),
-            batches: Vec::new(),
-            closing: false,
-            sealed: self.sealed,
-            tips: StreamMap::default(),
-            writing: false,
-            poisoned: None,
-        }
+        let found = Found { next: self.next, end: self.end, sealed: self.sealed };
+        Appender::new(self.place, files.opening, self.file, self.bytes, found)
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 pub(crate) const SPARE: &str = "spare";
 const SPARE_NEW: &str = "spare.new";
-const PIECE: usize = 1 << 20;
-const PAUSE: Duration = Duration::from_millis(1);
+const PIECE: usize = 256 << 10;
+const PAUSE: Duration = Duration::from_micros(500);
 /// How long to leave a full disk alone before the next try.
 const RETRY: Duration = Duration::from_secs(1);
 

@@ -96,7 +96,9 @@ pub async fn measure(folder: &Path, index: Index, one: &One) -> Result<LogFigure
 
 /// Appends the records to a new journal, each as a batch of its own, and commits where the engine did.
 fn append(folder: &Path, recording: &Recording) -> Result<Duration> {
-    let journal = Journal::open(Folder::create(folder)?, Options::default())?;
+    let options = Options { first_segment: 64 << 20, ..Options::default() };
+    let journal = Journal::open(Folder::create(folder)?, options)?;
+    std::thread::sleep(Duration::from_millis(1500));
     let began = Instant::now();
     for commit in &recording.commits {
         for (record, _) in &recording.records[commit.records.clone()] {
