@@ -52,22 +52,32 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Journal, Ope
     }
     let Recovered { manifest, view, tail, footers } = Recovered::read(&*disk, manifest)?;
     let durable = view.durable;
-    let index =
-        match options.index.open(manifest.store, &options.fold, manifest.forgotten, durable).map_err(Failure::from)? {
-            Opened::Ahead(index) => return Err(OpenError::IndexAhead { folder: disk.name(), index, log: durable }),
-            found => found,
-        };
+    let (store, forgotten) = (manifest.store, manifest.forgotten);
+    let index = || match options.index.open(store, &options.fold, forgotten, durable).map_err(Failure::from)? {
+        Opened::Ahead(index) => Err(OpenError::IndexAhead { folder: disk.name(), index, log: durable }),
+        found => Ok(found),
+    };
+    let found = index()?;
     let files = Arc::new(Files::new(disk.clone(), RwLock::new(view), manifest));
-    let rebuild = Rebuild::read(&files, index, &options)?;
+    let rebuild = once_more(Rebuild::read(&files, found, &options), || Rebuild::read(&files, index()?, &options))?;
     let cut = tail.mend(&files)?;
-    let spare = Spare::start(disk, next_segment_bytes(tail.bytes, options.largest_segment), options.upkeep);
+    let spare = Spare::start(disk.clone(), next_segment_bytes(tail.bytes, options.largest_segment), options.upkeep);
     for (segment, footer) in &footers {
         // Without one it is read as a whole at the next opening too.
         let _ = files.write_footer(*segment, footer);
     }
-    let (indexer, rebuilt) = rebuild.finish(&files, &options)?;
+    let again = || Rebuild::read(&files, index()?, &options)?.finish(&files, &options);
+    let (indexer, rebuilt) = once_more(rebuild.finish(&files, &options), again)?;
     let appender = tail.appender(&files);
     Journal::assemble(files, indexer, appender, spare, options, cut, rebuilt, lock)
+}
+
+/// An index that looked as it was left may turn out to be broken when it is used: then it is made again.
+fn once_more<T>(result: Result<T, OpenError>, again: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    match result {
+        Err(OpenError::Failure(Failure::Index(_))) => again(),
+        result => result,
+    }
 }
 
 pub(super) fn not_writable(disk: &dyn Disk, error: io::Error) -> OpenError {
