@@ -19,7 +19,7 @@ use std::collections::{BTreeSet, VecDeque};
 const BATCH: usize = 1024;
 
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     records: Vec<NewRecord>,
     /// Each record's run, and what it did.
     done: Vec<Done>,
@@ -27,6 +27,16 @@ struct Batch {
     later: Vec<Work>,
     /// A handler misbehaved on the first try: new runs are now recorded before their handlers are called.
     careful: bool,
+}
+
+impl Batch {
+    /// Makes it ready for the next: what it has grown to stays.
+    fn clear(&mut self) {
+        self.records.clear();
+        self.done.clear();
+        self.queue.clear();
+        self.later.clear();
+    }
 }
 
 struct Done {
@@ -73,17 +83,25 @@ impl Shard {
     }
 
     fn try_transact(&mut self, work: &Work, careful: bool) -> Result<(), Refusal> {
-        let mut batch = Batch { careful, ..Batch::default() };
-        if let Err(refusal) = self.decide(work, &mut batch) {
-            self.forget(&batch);
+        let mut batch = std::mem::take(&mut self.scratch);
+        batch.careful = careful;
+        let result = self.fill_and_append(work, &mut batch);
+        batch.clear();
+        self.scratch = batch;
+        result
+    }
+
+    fn fill_and_append(&mut self, work: &Work, batch: &mut Batch) -> Result<(), Refusal> {
+        if let Err(refusal) = self.decide(work, batch) {
+            self.forget(batch);
             return Err(refusal);
         }
         while let Some(work) = batch.queue.pop_front() {
-            match self.decide(&work, &mut batch) {
+            match self.decide(&work, batch) {
                 // A child that has ended already, a parent that does not wait any more.
                 Ok(()) | Err(Refusal::Rejected(_) | Refusal::NotFound(_)) => {}
                 Err(refusal @ (Refusal::Misuse { .. } | Refusal::History { .. } | Refusal::Store(_))) => {
-                    self.forget(&batch);
+                    self.forget(batch);
                     return Err(refusal);
                 }
             }
@@ -91,23 +109,23 @@ impl Shard {
         self.append(batch)
     }
 
-    fn append(&mut self, batch: Batch) -> Result<(), Refusal> {
+    fn append(&mut self, batch: &mut Batch) -> Result<(), Refusal> {
         if !batch.records.is_empty() {
             match self.log.append(&batch.records) {
                 Ok(Ok(_)) => {}
                 Ok(Err(conflict)) => {
-                    self.forget(&batch);
+                    self.forget(batch);
                     tracing::error!(%conflict, "somebody else appended to a run of this shard");
                     return Err(Refusal::Rejected(Rejection::Stale));
                 }
                 Err(failure) => {
-                    self.forget(&batch);
+                    self.forget(batch);
                     return Err(Refusal::Store(failure));
                 }
             }
         }
-        self.later.extend(batch.later);
-        for done in batch.done {
+        self.later.extend(batch.later.drain(..));
+        for done in batch.done.drain(..) {
             self.sequenced(done);
         }
         Ok(())
@@ -279,7 +297,7 @@ impl Shard {
     fn sequenced(&mut self, done: Done) {
         let Done { run, events, due } = done;
         self.timers.set(run, due);
-        self.touched.insert(run);
+        self.touched.push(run);
         let Some(active) = self.runs.get(&run) else { return };
         let machine = &active.activation.run;
         for event in &events {
@@ -310,7 +328,7 @@ impl Shard {
         self.steps.stop_all(run);
         let mut batch = Batch::default();
         match self.decide_command(run, &Command::Wedge { reason }, &mut batch) {
-            Ok(()) => self.append(batch),
+            Ok(()) => self.append(&mut batch),
             // It was wedged or has ended before.
             Err(Refusal::Rejected(_)) => Ok(()),
             Err(refusal) => Err(refusal),

@@ -1,5 +1,6 @@
 //! A shard: the one owner of its runs. What comes in, what is owed, and to whom.
 
+use super::batch::Batch;
 use super::inbox::{Inbox, Input, Reply, StepDone};
 use super::ports::Ports;
 use super::recent::Recent;
@@ -14,7 +15,7 @@ use crate::projection::RunRow;
 use futures_channel::oneshot;
 use rejoin_machine::{Command, Effect, Outcome, Rejection, RunId, Span, StepTask, Timestamp, Trigger};
 use rejoin_store::{Failure, Log, Space, StreamId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +44,10 @@ pub(crate) struct Shard {
     again_at: Timestamp,
     /// What is owed once everything sequenced is durable.
     pub(super) owed: Vec<Owed>,
-    /// Runs with records that are not durable yet.
-    pub(super) touched: BTreeSet<RunId>,
+    /// Runs with records that are not durable yet, each record's.
+    pub(super) touched: Vec<RunId>,
+    /// An empty batch, kept for its room.
+    pub(super) scratch: Batch,
     waiters: RunMap<Vec<Reply<Outcome, RunError>>>,
     pub(super) recent: Recent,
     watchers: Arc<Watchers>,
@@ -131,7 +134,8 @@ impl Shard {
             stalled: VecDeque::new(),
             again_at: Timestamp(i64::MAX),
             owed: Vec::new(),
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
+            scratch: Batch::default(),
             waiters: RunMap::default(),
             recent: Recent::default(),
             watchers,
@@ -453,8 +457,7 @@ impl Shard {
                 Owed::Closed(run) => self.closed(run),
             }
         }
-        let touched = std::mem::take(&mut self.touched);
-        self.watchers.committed(touched.into_iter());
+        self.watchers.committed(self.touched.drain(..));
     }
 
     fn execute(&mut self, run: RunId, task: StepTask) {
