@@ -115,6 +115,54 @@ fn spec_a14_other_projects_keep_theirs() {
     assert_eq!(listed(&simulation), 3);
 }
 
+#[test]
+fn a_follower_does_not_go_on_in_another_life_of_its_run() {
+    let app = || {
+        builder().workflow(&MAIN, |ctx: Context, _: u32| async move {
+            let first = ctx.signal::<String>("first").await?;
+            Ok(first + &ctx.signal::<String>("second").await?)
+        })
+    };
+    let mut simulation = start(&World::new(1), app());
+    let life = |simulation: &mut Simulation| {
+        let run = trigger(simulation);
+        for name in ["first", "second"] {
+            let run = run.clone();
+            simulation.block_on(async move { run.signal(name, name).await }).unwrap().unwrap();
+        }
+        assert_eq!(simulation.block_on(run.result()).unwrap().unwrap(), "firstsecond");
+        run
+    };
+    let run = trigger(&mut simulation);
+    let mut follower = run.follow();
+    assert!(simulation.block_on(follower.next()).unwrap().unwrap().is_some());
+    life(&mut simulation);
+    delete(&mut simulation, &run).unwrap();
+    life(&mut simulation);
+    assert!(simulation.block_on(follower.next()).unwrap().unwrap().is_none(), "the life that it followed is over");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_e8_a_result_that_comes_after_the_end_leaves_nothing_in_the_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Engine::open(folder.path()).workflow(&MAIN, |ctx: Context, _: u32| async move {
+        let step = ctx.step("stubborn", || async move {
+            // Nothing can stop it in the middle of that.
+            std::thread::sleep(millis(200));
+            Ok::<_, rejoin::Failure>(1)
+        });
+        step.await.map(|one| one.to_string())
+    });
+    let engine = engine.start().await.expect("it starts");
+    let run = engine.trigger(&MAIN, 1).await.expect("a run");
+    tokio::time::sleep(millis(50)).await;
+    run.cancel("too slow").grace(millis(0)).await.expect("it is cancelled");
+    assert!(run.result().await.is_err());
+    tokio::time::sleep(millis(400)).await;
+    run.delete().await.expect("it has ended");
+    assert!(matches!(run.result().await, Err(RunError::NotFound(_))));
+}
+
 /// How many bytes the segments of a folder have.
 fn segments(folder: &Path) -> u64 {
     let files = std::fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file"));

@@ -8,7 +8,7 @@ use crate::projection::{RunRow, RunStatus, label_key, tables, text_key};
 use crate::replay;
 use rejoin_machine::{Op, RunId, Timestamp};
 use rejoin_store::index::{Key, Listed, Table};
-use rejoin_store::{Lsn, Shard, StreamId, TOMBSTONE, Version};
+use rejoin_store::{Chain, Lsn, Shard, StreamId, TOMBSTONE, Version};
 use std::collections::VecDeque;
 
 /// How many records a follower reads at a time.
@@ -169,7 +169,11 @@ impl Engine {
 
     /// Follows a run: its history, then each event as it becomes durable, to its end.
     pub fn follow(&self, run: RunId) -> Follow {
-        Follow { engine: self.clone(), of: Of::Run { run, next: Version(1), ended: false }, ready: VecDeque::new() }
+        Follow {
+            engine: self.clone(),
+            of: Of::Run { run, next: Version(1), last: None, ended: false },
+            ready: VecDeque::new(),
+        }
     }
 
     /// Where the log ends now: pass it to [`Engine::follow_all`] to see only what comes after.
@@ -220,8 +224,16 @@ pub struct Follow {
 }
 
 enum Of {
-    Run { run: RunId, next: Version, ended: bool },
-    All { after: Lsn },
+    /// The record to be read next, and the chain of the one before.
+    Run {
+        run: RunId,
+        next: Version,
+        last: Option<Chain>,
+        ended: bool,
+    },
+    All {
+        after: Lsn,
+    },
 }
 
 impl Follow {
@@ -242,7 +254,8 @@ impl Follow {
             };
             let more = self.engine.shared.watchers.next(run);
             self.read()?;
-            if self.ready.is_empty() && more.await.is_err() {
+            let over = matches!(self.of, Of::Run { ended: true, .. });
+            if self.ready.is_empty() && !over && more.await.is_err() {
                 // The engine stopped; what came before that is still to be had.
                 self.read()?;
                 return Ok(self.ready.pop_front());
@@ -260,12 +273,19 @@ impl Follow {
 
     fn read(&mut self) -> Result<(), RunError> {
         match &mut self.of {
-            Of::Run { run, next, ended } => {
-                // What was deleted had ended.
+            Of::Run { run, next, last, ended } => {
                 let log = &self.engine.shared.log;
-                *ended |= *next > Version(1) && log.head(StreamId(run.0)).is_none();
-                for entry in self.engine.read(*run, *next, PAGE)? {
-                    *next = Version(entry.version + 1);
+                // The last one that was read comes again: in another life of the run it is another one, and this one is gone.
+                let records = log.read(StreamId(run.0), Version(next.0.saturating_sub(1)), PAGE)?;
+                let mut records = records.iter();
+                if next.0 > 1 && records.next().map(|record| record.chain) != *last {
+                    *ended = true;
+                    return Ok(());
+                }
+                for record in records {
+                    let entry = Entry::decode(record)
+                        .map_err(|error| RunError::History { run: *run, reason: error.to_string() })?;
+                    (*next, *last) = (Version(entry.version + 1), Some(record.chain));
                     *ended = entry.transition.events.iter().any(|event| event.is_terminal());
                     self.ready.push_back((*run, entry));
                 }

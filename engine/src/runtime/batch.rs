@@ -146,10 +146,16 @@ impl Shard {
             Work::Trigger(id, trigger) => self.decide_trigger(*id, trigger, batch),
             Work::Command(id, command) => self.decide_command(*id, command, batch),
             Work::Of(incarnation, id, command) => {
-                let active = self.take_active(*id)?;
-                let present = active.activation.run.incarnation();
-                self.put_active(*id, active);
-                if present == *incarnation {
+                if !self.runs.contains_key(id) {
+                    let active = self.take_active(*id)?;
+                    if active.activation.outcome().is_some() {
+                        // It ended meanwhile, and is of no further use in memory.
+                        return Err(Refusal::Rejected(Rejection::Stale));
+                    }
+                    self.put_active(*id, active);
+                }
+                let present = self.runs.get(id).map(|active| active.activation.run.incarnation());
+                if present == Some(*incarnation) {
                     self.decide_command(*id, command, batch)
                 } else {
                     Err(Refusal::Rejected(Rejection::Stale))

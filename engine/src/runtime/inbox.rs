@@ -35,6 +35,8 @@ pub(crate) struct StepDone {
     pub(crate) incarnation: u32,
     pub(crate) op: OpNo,
     pub(crate) attempt: u32,
+    /// Which execution it was, of all.
+    pub(crate) serial: u64,
     /// In which round it was dispatched.
     pub(crate) round: u64,
     pub(crate) result: Option<Result<Payload, crate::Failure>>,

@@ -125,7 +125,11 @@ fn decode(run: RunId, record: &Record) -> Result<Entry, Refusal> {
 /// The durable history of a run's present incarnation. Where that begins is looked up in the index and checked.
 pub(super) fn history(log: &dyn Log, id: RunId) -> Result<Vec<Entry>, Refusal> {
     let stream = StreamId(id.0);
-    let row = log.row(stream).map_err(Refusal::Store)?.and_then(|row| RunRow::decode(&row));
+    let row = match log.row(stream) {
+        // Without an index all of it is read.
+        Err(Failure::Index(_)) => None,
+        row => row.map_err(Refusal::Store)?.and_then(|row| RunRow::decode(&row)),
+    };
     let base = row.map_or(1, |row| row.base);
     let read = |from| -> Result<Vec<Entry>, Refusal> {
         let records = log.read(stream, Version(from), usize::MAX).map_err(Refusal::Store)?;

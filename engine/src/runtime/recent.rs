@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 /// How many are remembered.
 const MOST: usize = 4096;
-/// How large an output may be that is remembered, in bytes.
+/// How large an output or a failure may be that is remembered, in bytes.
 const LARGEST: usize = 4096;
 
 #[derive(Default)]
@@ -19,7 +19,13 @@ pub(super) struct Recent {
 impl Recent {
     /// A run ended, and that is durable.
     pub(super) fn ended(&mut self, run: RunId, outcome: &Outcome) {
-        if matches!(outcome, Outcome::Completed(output) if output.bytes().len() > LARGEST) {
+        let size = match outcome {
+            Outcome::Completed(output) => output.bytes().len(),
+            Outcome::Failed(failure) | Outcome::TimedOut(failure) | Outcome::Cancelled(failure) => {
+                failure.message.len() + failure.details.as_ref().map_or(0, |details| details.bytes().len())
+            }
+        };
+        if size > LARGEST {
             return;
         }
         if self.outcomes.insert(run, outcome.clone()).is_none() {

@@ -13,9 +13,10 @@ use rejoin_store::{Failure, NewRecord, StreamId, TOMBSTONE};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many entries one sweep looks at, and how many trees it deletes at most: runs that are alive have their turn between sweeps.
+/// How many entries one sweep looks at, and after how many deleted runs it ends: those that are alive have their turn between
+/// sweeps.
 const ENTRIES: usize = 2048;
-const TREES: usize = 512;
+const RUNS: usize = 512;
 /// The pause before the next sweep where there is more to do.
 const PAUSE: Span = Span(10_000);
 /// The least and the longest pause where there is not.
@@ -68,7 +69,8 @@ impl Shard {
         while let Some(Doomed { run, row }) = tree.get(at) {
             let run = *run;
             let row = RunRow::decode(row).ok_or_else(|| alive(run))?;
-            if !row.status.is_closed() || self.runs.contains_key(&run) {
+            let ends = self.runs.get(&run).is_some_and(|active| active.activation.outcome().is_none());
+            if !row.status.is_closed() || ends {
                 return Err(alive(run));
             }
             if let Some(parent) = row.parent.filter(|_| run == root)
@@ -78,8 +80,9 @@ impl Shard {
                 return Err(RunError::Kept { run, reason });
             }
             let mut end = Key::new();
-            for Listed { stream, .. } in self.log.list(tables::CHILDREN, prefix(&run.0, &mut end), usize::MAX)? {
-                let row = self.log.row(stream)?.ok_or_else(|| alive(RunId(stream.0)))?;
+            for Listed { stream, row, .. } in self.log.list(tables::CHILDREN, prefix(&run.0, &mut end), usize::MAX)? {
+                // The entry of a run that has ended bears its row.
+                let row = row.ok_or_else(|| alive(RunId(stream.0)))?;
                 tree.push(Doomed { run: RunId(stream.0), row });
             }
             at += 1;
@@ -117,7 +120,11 @@ impl Shard {
     /// Deletes what has been kept long enough, some of it at a time.
     pub(super) fn sweep(&mut self) {
         let now = self.ports.clock.now();
-        if self.retention.next > now || self.failed.is_some() {
+        if self.retention.keep.is_empty() || self.failed.is_some() {
+            return;
+        }
+        // A clock that was put back must not put the next sweep off.
+        if now < self.retention.next && self.retention.next <= now.after(self.retention.pause()) {
             return;
         }
         let mut more = false;
@@ -147,15 +154,20 @@ impl Shard {
             let root = row.filter(|row| RunRow::decode(row).is_some_and(|row| self.is_root(&row)));
             if let Some(row) = root {
                 match self.tree(RunId(stream.0), row) {
-                    Ok(tree) => self.bury(&tree)?,
+                    Ok(tree) => {
+                        self.bury(&tree)?;
+                        deleted += tree.len();
+                    }
+                    Err(RunError::Store(failure @ Failure::Damaged(_))) => {
+                        tracing::warn!(%failure, "a tree that is old enough cannot be read");
+                    }
                     Err(RunError::Store(failure)) => return Err(failure),
                     // Something below is alive: it is looked at again in the next round.
                     Err(_) => {}
                 }
-                deleted += 1;
             }
             looked += 1;
-            if looked == ENTRIES || deleted == TREES {
+            if looked == ENTRIES || deleted >= RUNS {
                 self.retention.reached.insert(project.to_owned(), place.to_vec());
                 return Ok(true);
             }

@@ -22,6 +22,12 @@ use std::time::Duration;
 /// How much of one run time may bring about before it is others' turn.
 const TURNS: u32 = 100;
 
+/// How many runs time wakes before others have their turn, and the log its commit.
+const AT_ONCE: usize = 512;
+
+/// How long an index that has failed is left alone.
+const WITHOUT_INDEX: Span = Span(10_000_000);
+
 /// How long a full disk is left alone.
 const AGAIN: Span = Span(500_000);
 
@@ -35,6 +41,8 @@ pub(crate) struct Shard {
     parked: BTreeMap<u64, RunId>,
     stamp: u64,
     pub(super) timers: Timers,
+    /// More runs are due than were woken.
+    more_due: bool,
     pub(super) retention: Retention,
     pub(super) steps: Steps,
     /// What was put off to a batch of its own.
@@ -128,6 +136,7 @@ impl Shard {
             parked: BTreeMap::new(),
             stamp: 0,
             timers: Timers::new(),
+            more_due: false,
             retention,
             steps,
             later: VecDeque::new(),
@@ -173,7 +182,12 @@ impl Shard {
             self.again_at = Timestamp(i64::MAX);
             self.later.append(&mut self.stalled);
         }
-        while let Some(run) = self.timers.take_due(now) {
+        self.more_due = true;
+        for _ in 0..AT_ONCE {
+            let Some(run) = self.timers.take_due(now) else {
+                self.more_due = false;
+                break;
+            };
             self.wake(run, now);
         }
         self.sweep();
@@ -192,8 +206,13 @@ impl Shard {
         }
         if self.failed.is_none() {
             let now = self.ports.clock.now();
-            if let Err(failure) = self.timers.refill(&*self.log, now) {
-                self.fail(failure);
+            match self.timers.refill(&*self.log, now) {
+                Ok(()) => {}
+                Err(failure @ Failure::Index(_)) => {
+                    tracing::error!(%failure, "runs that are due in more than a minute are not woken until a restart makes the index again");
+                    self.timers.wait_until(now.after(WITHOUT_INDEX));
+                }
+                Err(failure) => self.fail(failure),
             }
         }
         self.evict();
@@ -202,7 +221,7 @@ impl Shard {
 
     /// Whether something is to be done before the next sleep.
     pub(crate) fn has_work(&self) -> bool {
-        !self.later.is_empty() || !self.owed.is_empty()
+        !self.later.is_empty() || !self.owed.is_empty() || self.more_due
     }
 
     /// Whether it pays to wait for results before the next flush: something is to be flushed, and steps that were
@@ -345,7 +364,9 @@ impl Shard {
     }
 
     fn step_done(&mut self, done: StepDone) {
-        self.steps.returned(&done);
+        if !self.steps.returned(&done) {
+            return;
+        }
         let StepDone { run, incarnation, op, attempt, result: Some(result), .. } = done else { return };
         if self.failed.is_some() {
             return;

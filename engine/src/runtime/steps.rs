@@ -19,7 +19,11 @@ pub(crate) struct Steps {
     /// The most that are executed at the same time.
     bound: usize,
     executing: BTreeMap<(RunId, OpNo), Execution>,
+    /// Those that wait, and beside them which of them still count: incarnation and attempt.
     waiting: VecDeque<Waiting>,
+    wanted: BTreeMap<(RunId, OpNo), (u32, u32)>,
+    /// How many were started: the number of the next one.
+    serial: u64,
     running: usize,
     round: u64,
     /// How many of the last round have not returned.
@@ -27,6 +31,7 @@ pub(crate) struct Steps {
 }
 
 struct Execution {
+    serial: u64,
     attempt: u32,
     /// Dropped to stop it.
     _stop: oneshot::Sender<()>,
@@ -45,6 +50,8 @@ impl Steps {
             bound,
             executing: BTreeMap::new(),
             waiting: VecDeque::new(),
+            wanted: BTreeMap::new(),
+            serial: 0,
             running: 0,
             round: 0,
             out: 0,
@@ -64,19 +71,19 @@ impl Steps {
 
     /// How many are being executed or wait for a place.
     pub(crate) fn count(&self) -> usize {
-        self.running + self.waiting.len()
+        self.running + self.wanted.len()
     }
 
     /// Executes an attempt, unless it is being executed already.
     pub(crate) fn execute(&mut self, run: RunId, incarnation: u32, task: StepTask, body: Body) {
         let attempt = Attempt { run, incarnation, op: task.op, number: task.attempt };
         let same = |execution: &Execution| execution.attempt == task.attempt;
-        if self.executing.get(&(run, task.op)).is_some_and(same)
-            || self.waiting.iter().any(|waiting| waiting.attempt == attempt)
-        {
+        let key = (run, task.op);
+        if self.executing.get(&key).is_some_and(same) || self.wanted.get(&key) == Some(&(incarnation, task.attempt)) {
             return;
         }
         if self.running >= self.bound {
+            self.wanted.insert(key, (incarnation, task.attempt));
             self.waiting.push_back(Waiting { attempt, body });
         } else {
             self.start(attempt, body);
@@ -85,48 +92,61 @@ impl Steps {
 
     fn start(&mut self, attempt: Attempt, body: Body) {
         let (stop, stopped) = oneshot::channel();
-        self.executing.insert((attempt.run, attempt.op), Execution { attempt: attempt.number, _stop: stop });
+        self.serial += 1;
+        let serial = self.serial;
+        let execution = Execution { serial, attempt: attempt.number, _stop: stop };
+        self.executing.insert((attempt.run, attempt.op), execution);
         self.running += 1;
         self.out += 1;
         let (inbox, spawn, round) = (self.inbox.clone(), self.spawn.clone(), self.round);
         self.spawn.spawn(Box::pin(async move {
             let Attempt { run, incarnation, op, number } = attempt;
             let result = or_stopped(perform(body, attempt, spawn), stopped).await;
-            inbox.push(Input::StepDone(StepDone { run, incarnation, op, attempt: number, round, result }));
+            inbox.push(Input::StepDone(StepDone { run, incarnation, op, attempt: number, serial, round, result }));
         }));
     }
 
     /// Nobody wants the result of this operation any more.
     pub(crate) fn stop(&mut self, run: RunId, op: OpNo) {
         self.executing.remove(&(run, op));
-        self.waiting.retain(|waiting| (waiting.attempt.run, waiting.attempt.op) != (run, op));
+        self.wanted.remove(&(run, op));
     }
 
     /// Nobody wants anything of this run any more.
     pub(crate) fn stop_all(&mut self, run: RunId) {
-        let first = (run, OpNo(0));
-        while let Some((key, _)) = self.executing.range(first..=(run, OpNo(u32::MAX))).next() {
+        let of_run = (run, OpNo(0))..=(run, OpNo(u32::MAX));
+        while let Some((key, _)) = self.executing.range(of_run.clone()).next() {
             let key = *key;
             self.executing.remove(&key);
         }
-        self.waiting.retain(|waiting| waiting.attempt.run != run);
+        while let Some((key, _)) = self.wanted.range(of_run.clone()).next() {
+            let key = *key;
+            self.wanted.remove(&key);
+        }
     }
 
-    /// An execution has returned; its place goes to the next.
-    pub(crate) fn returned(&mut self, done: &StepDone) {
+    /// An execution has returned; its place goes to the next. `false`: it had been stopped, and its result is nobody's. Numbers
+    /// of operations and attempts begin again with each incarnation, so they do not tell one execution from another.
+    pub(crate) fn returned(&mut self, done: &StepDone) -> bool {
         self.running -= 1;
         if done.round == self.round {
             self.out = self.out.saturating_sub(1);
         }
         let key = (done.run, done.op);
-        if self.executing.get(&key).is_some_and(|execution| execution.attempt == done.attempt) {
+        let wanted = self.executing.get(&key).is_some_and(|execution| execution.serial == done.serial);
+        if wanted {
             self.executing.remove(&key);
         }
-        if self.running < self.bound
+        while self.running < self.bound
             && let Some(Waiting { attempt, body }) = self.waiting.pop_front()
         {
-            self.start(attempt, body);
+            let key = (attempt.run, attempt.op);
+            if self.wanted.get(&key) == Some(&(attempt.incarnation, attempt.number)) {
+                self.wanted.remove(&key);
+                self.start(attempt, body);
+            }
         }
+        wanted
     }
 }
 
@@ -167,4 +187,66 @@ async fn or_stopped<T>(future: impl Future<Output = T>, mut stopped: oneshot::Re
         future.as_mut().poll(task).map(Some)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Task;
+    use rejoin_machine::Timestamp;
+
+    /// Keeps tasks and executes none.
+    struct Never;
+
+    impl Spawn for Never {
+        fn spawn(&self, _: Task) {}
+        fn spawn_blocking(&self, _: Box<dyn FnOnce() + Send>) {}
+    }
+
+    const RUN: RunId = RunId([1; 16]);
+
+    fn steps(bound: usize) -> Steps {
+        Steps::new(Arc::new(Never), Inbox::new(10), bound)
+    }
+
+    fn execute(steps: &mut Steps, incarnation: u32, op: u32) {
+        let task = StepTask { op: OpNo(op), attempt: 1, at: Timestamp(0), deadline: None };
+        steps.execute(
+            RUN,
+            incarnation,
+            task,
+            Arc::new(|_| Work::Async(Box::pin(async { Ok(Payload::from(Vec::new())) }))),
+        );
+    }
+
+    fn done(incarnation: u32, op: u32, serial: u64) -> StepDone {
+        StepDone { run: RUN, incarnation, op: OpNo(op), attempt: 1, serial, round: 0, result: None }
+    }
+
+    #[test]
+    fn inv_e8_an_execution_of_an_earlier_incarnation_does_not_stop_the_next_ones() {
+        let mut steps = steps(10);
+        execute(&mut steps, 0, 0);
+        steps.stop_all(RUN);
+        execute(&mut steps, 1, 0);
+        assert!(!steps.returned(&done(0, 0, 1)), "nobody wants it");
+        assert!(steps.returned(&done(1, 0, 2)), "it was not stopped by the one before");
+        assert_eq!(steps.count(), 0);
+    }
+
+    #[test]
+    fn what_is_stopped_while_it_waits_is_never_started() {
+        let mut steps = steps(1);
+        for op in 0..4 {
+            execute(&mut steps, 0, op);
+            execute(&mut steps, 0, op);
+        }
+        assert_eq!(steps.count(), 4);
+        steps.stop(RUN, OpNo(1));
+        assert!(steps.returned(&done(0, 0, 1)));
+        assert!(steps.executing.contains_key(&(RUN, OpNo(2))));
+        steps.stop_all(RUN);
+        assert!(!steps.returned(&done(0, 2, 2)));
+        assert_eq!(steps.count(), 0);
+    }
 }

@@ -18,11 +18,18 @@ pub(crate) struct Timers {
     of: RunMap<Timestamp>,
     /// Everything due up to here is in memory.
     horizon: Timestamp,
+    /// The window is not moved on before that.
+    not_before: Timestamp,
 }
 
 impl Timers {
     pub(crate) fn new() -> Timers {
-        Timers { near: BTreeSet::new(), of: RunMap::default(), horizon: Timestamp(i64::MIN) }
+        Timers {
+            near: BTreeSet::new(),
+            of: RunMap::default(),
+            horizon: Timestamp(i64::MIN),
+            not_before: Timestamp(i64::MIN),
+        }
     }
 
     /// The run is to be woken then, or not at all. The index knows of it too.
@@ -61,7 +68,7 @@ impl Timers {
 
     /// When the next run is due, or the window must be moved on.
     pub(crate) fn next(&self) -> Timestamp {
-        let refill = Timestamp(self.horizon.0.saturating_sub_unsigned(WINDOW.0 / 2));
+        let refill = self.horizon.before(Span(WINDOW.0 / 2)).max(self.not_before);
         self.near.first().map_or(refill, |(due, _)| (*due).min(refill))
     }
 
@@ -76,13 +83,27 @@ impl Timers {
         far.first().and_then(|(key, _)| time_of_key(key))
     }
 
+    /// The index cannot be read: leave it alone for a while.
+    pub(crate) fn wait_until(&mut self, time: Timestamp) {
+        self.not_before = time;
+    }
+
     /// Moves the window on, when half of it has passed. Everything must be durable.
     pub(crate) fn refill(&mut self, log: &dyn Log, now: Timestamp) -> Result<(), Failure> {
         let horizon = now.after(WINDOW);
-        if horizon.since(self.horizon) < Span(WINDOW.0 / 2) {
+        if horizon.since(self.horizon) < Span(WINDOW.0 / 2) || now < self.not_before {
             return Ok(());
         }
-        let mut from = time_key(self.horizon).to_vec();
+        let before = self.horizon;
+        let result = self.read(log, before, horizon);
+        if result.is_err() {
+            self.horizon = before;
+        }
+        result
+    }
+
+    fn read(&mut self, log: &dyn Log, before: Timestamp, horizon: Timestamp) -> Result<(), Failure> {
+        let mut from = time_key(before).to_vec();
         let to = time_key(horizon.after(Span(1)));
         self.horizon = horizon;
         loop {

@@ -17,6 +17,8 @@ pub(crate) struct Watchers {
 struct Sleeping {
     of_run: RunMap<Vec<oneshot::Sender<()>>>,
     of_all: Vec<oneshot::Sender<()>>,
+    /// How many runs were followed when those that went away were last looked for.
+    pruned: usize,
     closed: bool,
 }
 
@@ -47,10 +49,13 @@ impl Watchers {
             awake.extend(sleeping.of_run.remove(&run).into_iter().flatten());
         }
         // Followers that went away must not pile up behind runs that never change again.
-        sleeping.of_run.retain(|_, followers| {
-            followers.retain(|follower| !follower.is_canceled());
-            !followers.is_empty()
-        });
+        if sleeping.of_run.len() > sleeping.pruned * 2 + 64 {
+            sleeping.of_run.retain(|_, followers| {
+                followers.retain(|follower| !follower.is_canceled());
+                !followers.is_empty()
+            });
+            sleeping.pruned = sleeping.of_run.len();
+        }
         self.any.store(!sleeping.of_run.is_empty(), Ordering::Release);
         drop(sleeping);
         for follower in awake {

@@ -67,7 +67,7 @@ pub trait Fold: Send + Sync {
     fn fold(&self, previous: Option<&[u8]>, records: &[Record]) -> Option<Row>;
 
     /// Whether the stream may still change. Of one that may not, only a tombstone can follow, and it bears the row; its row
-    /// stands in its first entry, and is made again from the records where it is asked for by stream. Rows of those that may
+    /// stands in its entries, and is made again from the records where it is asked for by stream. Rows of those that may
     /// are counted and compared when the store is opened.
     fn is_live(&self, _row: &[u8]) -> bool {
         true

@@ -1,7 +1,7 @@
 //! How rows, keys and the watermark lie in a map.
 //!
 //! A key's first byte says what stands under it: the stamp, a live row, an entry of a table. A row that will not change any
-//! more stands in its stream's first entry instead: so what has ended costs one entry, and live rows can be counted at opening
+//! more stands in its stream's entries instead: so what has ended costs nothing but those, and live rows can be counted at opening
 //! without reading the others.
 //!
 //! Changes are written in pieces, since libraries hold on to what a write touches until it ends. Each live row says up to which
@@ -44,7 +44,7 @@ pub struct Listed {
     pub key: Key,
     /// The stream that it lists.
     pub stream: StreamId,
-    /// The stream's row, if it stands here: that of a stream which has ended, in the first of its entries.
+    /// The stream's row, if it stands here: that of a stream which has ended.
     pub row: Option<Row>,
 }
 
@@ -218,18 +218,15 @@ impl Rows {
         let gone = old.iter().filter(|(key, _)| !new.iter().any(|(kept, _)| kept == key));
         entries.extend(gone.map(|(key, _)| (key.clone(), None)));
         let changed = new.into_iter().filter(|entry| !old.contains(entry));
-        entries.extend(changed.map(|(key, value)| (key, Some(value))));
+        entries.extend(changed);
     }
 
-    /// The entries of a row: each names the stream; the first one holds the row, if that will not change any more.
-    fn entries(&self, stream: StreamId, row: &Row) -> Vec<(Key, Row)> {
-        let ended = !self.fold.is_live(row);
-        let keys = self.fold.keys(stream, row).into_iter().enumerate();
-        let entry = |(index, (table, key)): (usize, (Table, Key))| {
-            let row = if ended && index == 0 { &row[..] } else { &[] };
-            (table_key(table, &key), Row::from([&stream.0, row].concat()))
-        };
-        keys.map(entry).collect()
+    /// The entries of a row: each names the stream, and holds the row if that will not change any more.
+    fn entries(&self, stream: StreamId, row: &Row) -> Vec<Entry> {
+        let kept = if self.fold.is_live(row) { &[] } else { &row[..] };
+        let value = Row::from([&stream.0, kept].concat());
+        let keys = self.fold.keys(stream, row).into_iter();
+        keys.map(|(table, key)| (table_key(table, &key), Some(value.clone()))).collect()
     }
 
     /// Entries of a table in key order, at most `limit`.
@@ -332,10 +329,10 @@ mod tests {
         assert_eq!(rows.live(StreamId([1; 16])).unwrap(), Some((Lsn(7), Row::from([1, 3]))));
         assert_eq!((listed(&rows, 0), listed(&rows, 1)), (vec![vec![1]], vec![vec![1, 3]]));
         rows.apply(&change(1, Some(&[1, 3]), Some(&[2])), Lsn(3)).unwrap();
-        assert_eq!(rows.live(StreamId([1; 16])).unwrap(), None, "it stands in its first entry");
+        assert_eq!(rows.live(StreamId([1; 16])).unwrap(), None, "it stands in its entries");
         let all = (Bound::Unbounded, Bound::Unbounded);
         assert_eq!(rows.scan(Table(0), all, 9).unwrap()[0].row, Some(Row::from([2])));
-        assert_eq!(rows.scan(Table(1), all, 9).unwrap()[0].row, None);
+        assert_eq!(rows.scan(Table(1), all, 9).unwrap()[0].row, Some(Row::from([2])));
         assert_eq!(count(&*rows.map).unwrap(), Live::default());
         rows.apply(&change(1, Some(&[2]), None), Lsn(4)).unwrap();
         assert!(listed(&rows, 0).is_empty() && listed(&rows, 1).is_empty());
