@@ -5,6 +5,7 @@ mod indexed;
 mod script;
 
 use indexed::{Random, Store, check, copy_files, files, fill, in_child, kinds, libraries, picture, remove};
+use rejoin_store::Log;
 use rejoin_store::OpenError;
 use rejoin_store::index::{Backend, Entry};
 use rejoin_store::journal::{Options, Upkeep};
@@ -200,6 +201,7 @@ fn inv_e13_an_index_that_is_older_than_what_was_cleaned_is_made_again() {
         let older = store.killed();
         let log = store.open().unwrap();
         fill(&log, 3, 300);
+        log.seal().unwrap();
         while log.clean().unwrap() != rejoin_store::journal::Cleaned::default() {}
         check(&store, &log, "cleaned");
         drop(log);
