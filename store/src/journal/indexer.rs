@@ -6,12 +6,11 @@
 
 use super::append::Writing;
 use super::files::Files;
-use super::footer::{Footer, ROWS_UNKNOWN, Standing};
+use super::folding::{Folding, OpenFooter};
 use super::manifest::segment_file;
 use crate::error::{Damage, Failure};
 use crate::index::{Change, Fold, Home, IndexError, KeyRange, Listed, Row, Rows, Table, guarded};
-use crate::record::{Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
-use std::collections::BTreeSet;
+use crate::record::{Lsn, Record, StreamId, Version};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -45,12 +44,12 @@ pub(super) struct Indexer {
 }
 
 pub(super) struct Shared {
-    files: Arc<Files>,
+    pub(super) files: Arc<Files>,
     home: Home,
-    fold: Arc<dyn Fold>,
-    rows: Rows,
+    pub(super) fold: Arc<dyn Fold>,
+    pub(super) rows: Rows,
     /// An index that failed is not asked again; the log goes on without it.
-    failed: OnceLock<IndexError>,
+    pub(super) failed: OnceLock<IndexError>,
     queue: Mutex<Queue>,
     /// Something was queued, or made room.
     changed: Condvar,
@@ -63,35 +62,13 @@ pub(super) struct Shared {
 struct Queue {
     happened: Vec<Happened>,
     bytes: usize,
+    /// Footers are ready that a reader has left to the worker.
+    ready: bool,
     /// Buffers that were folded.
     empty: Vec<Vec<u8>>,
     /// The worker sleeps until it is woken.
     idle: bool,
     stopped: bool,
-}
-
-/// What is known of the records that were folded, and not in the index yet.
-#[derive(Default)]
-struct Folding {
-    overlay: StreamMap<Change>,
-    applying: Arc<StreamMap<Change>>,
-    folded: Lsn,
-    /// The index may know more than its watermark says.
-    catching_up: bool,
-    open: OpenFooter,
-    /// Footers that can be written.
-    ready: Vec<(u64, Footer)>,
-}
-
-/// What the open segment's footer will say.
-#[derive(Default)]
-struct OpenFooter {
-    standing: Standing,
-    /// Streams whose row was not folded here: it stands in the index.
-    elsewhere: StreamMap<()>,
-    rows_unknown: bool,
-    /// Not all records could be noted: such a footer would hide them.
-    incomplete: bool,
 }
 
 impl Indexer {
@@ -164,7 +141,7 @@ impl Indexer {
     }
 
     pub(super) fn list(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Listed>, Failure> {
-        self.shared.catch_up();
+        self.shared.refresh();
         self.shared.check()?;
         Ok(guarded(|| self.shared.rows.scan(table, range, limit))?)
     }
@@ -209,6 +186,12 @@ impl Indexer {
         self.shared.apply();
         self.shared.folding().catching_up = false;
         self.shared.check()
+    }
+}
+
+impl Queue {
+    fn has_more(&self) -> bool {
+        self.ready || !self.happened.is_empty()
     }
 }
 
@@ -265,7 +248,7 @@ impl Shared {
         self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    fn fail(&self, error: IndexError) {
+    pub(super) fn fail(&self, error: IndexError) {
         // The first reason is the one to tell. A write that failed may have been done in part, and not all of that would
         // be seen at the next opening.
         if self.failed.set(error).is_ok() {
@@ -277,7 +260,7 @@ impl Shared {
         let mut flushed = Instant::now();
         let mut dirty = false;
         while self.wait(dirty) {
-            let has_more = !self.queue().happened.is_empty();
+            let has_more = self.queue().has_more();
             if has_more {
                 self.catch_up();
                 dirty = true;
@@ -293,15 +276,10 @@ impl Shared {
         }
     }
 
-    /// A row of the index itself, and the last record in it.
-    fn stored(&self, stream: StreamId) -> Result<Option<(Lsn, Row)>, IndexError> {
-        guarded(|| self.rows.live(stream))
-    }
-
     /// Waits for something to do and then, unless there is much of it, for more; `false`: it is to stop.
     fn wait(&self, dirty: bool) -> bool {
         let mut queue = self.queue();
-        while queue.happened.is_empty() && !dirty && !queue.stopped {
+        while !queue.has_more() && !dirty && !queue.stopped {
             queue.idle = true;
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -312,8 +290,23 @@ impl Shared {
         !queue.stopped
     }
 
+    /// Folds and applies everything queued, for a reader. Footers are the worker's: it is told if there are any.
+    fn refresh(&self) {
+        let ready = {
+            let mut folding = self.folding();
+            self.drain(&mut folding);
+            !folding.ready.is_empty()
+        };
+        self.apply();
+        if ready {
+            self.queue().ready = true;
+            self.changed.notify_all();
+        }
+    }
+
     /// Folds and applies everything queued, and writes the footers that are ready.
     fn catch_up(&self) {
+        self.queue().ready = false;
         let ready = {
             let mut folding = self.folding();
             self.drain(&mut folding);
@@ -365,104 +358,6 @@ impl Shared {
         }
     }
 
-    /// Folds records, some of which may have been folded before: of those only the places are noted.
-    fn fold(&self, folding: &mut Folding, records: Vec<Record>) {
-        let mut of_stream: StreamMap<Vec<Record>> = StreamMap::default();
-        let mut order = Vec::new();
-        let folded = folding.folded;
-        for record in records {
-            folding.open.note(&record);
-            if record.lsn <= folded {
-                continue;
-            }
-            folding.folded = record.lsn;
-            let of_stream = of_stream.entry(record.stream).or_default();
-            if of_stream.is_empty() {
-                order.push(record.stream);
-            }
-            of_stream.push(record);
-        }
-        for stream in order {
-            let records = of_stream.remove(&stream).unwrap_or_default();
-            if self.failed.get().is_none()
-                && let Err(error) = guarded(|| self.fold_stream(folding, stream, &records))
-            {
-                self.fail(error);
-            }
-        }
-        folding.open.rows_unknown |= self.failed.get().is_some();
-    }
-
-    fn fold_stream(&self, folding: &mut Folding, stream: StreamId, records: &[Record]) -> Result<(), IndexError> {
-        let mut records = records;
-        if folding.catching_up
-            && let Some(last) = records.iter().rposition(|record| record.format == TOMBSTONE)
-        {
-            let (ended, begun) = records.split_at(last + 1);
-            self.forget(folding, stream, ended)?;
-            records = begun;
-        }
-        let Some(first) = records.first() else { return Ok(()) };
-        let Some((folded, before)) = self.before(folding, stream, first)? else { return Ok(()) };
-        // Of a change that was written in pieces some rows may be ahead of the watermark.
-        let records = &records[records.partition_point(|record| record.lsn <= folded)..];
-        let Some(last) = records.last() else { return Ok(()) };
-        let mut row = before.clone();
-        for life in records.split_inclusive(|record| record.format == TOMBSTONE) {
-            let ends = life[life.len() - 1].format == TOMBSTONE;
-            row = if ends { None } else { self.fold.fold(row.as_deref(), life) };
-        }
-        folding.open.set_row(stream, row.clone());
-        if before.is_some() || row.is_some() || folding.overlay.contains_key(&stream) {
-            let change = folding.overlay.entry(stream).or_insert(Change { before, ..Change::default() });
-            (change.after, change.lsn) = (row, last.lsn);
-        }
-        Ok(())
-    }
-
-    /// Removes what the index has of lives that have ended, while catching up: it may be behind their records or ahead of them,
-    /// with the entries of any of them.
-    fn forget(&self, folding: &mut Folding, stream: StreamId, ended: &[Record]) -> Result<(), IndexError> {
-        let grave = ended[ended.len() - 1].lsn;
-        let known = folding.overlay.remove(&stream).and_then(|change| change.before);
-        let live = self.stored(stream)?.filter(|(lsn, _)| *lsn < grave).map(|(_, row)| row);
-        let borne = ended.iter().filter(|record| record.format == TOMBSTONE && !record.payload.is_empty());
-        let borne = borne.map(|tombstone| Row::from(&tombstone.payload[..])).filter(|row| !self.fold.is_live(row));
-        for row in known.into_iter().chain(live).chain(borne).collect::<BTreeSet<Row>>() {
-            let change = Change { before: Some(row), after: None, lsn: grave };
-            guarded(|| self.rows.apply(&StreamMap::from_iter([(stream, change)]), self.rows.watermark()))?;
-        }
-        folding.open.set_row(stream, None);
-        Ok(())
-    }
-
-    /// The row that a stream has before a record, and the last record in it. `None`: it has ended, and the index knows.
-    fn before(
-        &self,
-        folding: &Folding,
-        stream: StreamId,
-        record: &Record,
-    ) -> Result<Option<(Lsn, Option<Row>)>, IndexError> {
-        if let Some(row) = folding.known(stream) {
-            return Ok(Some((Lsn(0), row)));
-        }
-        // What begins here has no row anywhere: that of an earlier life was removed before.
-        let begins = record.version == Version(1);
-        if begins && !folding.catching_up {
-            return Ok(Some((Lsn(0), None)));
-        }
-        Ok(match self.rows.live(stream)? {
-            None if begins => Some((Lsn(0), None)),
-            Some((lsn, row)) => Some((lsn, Some(row))),
-            // It had ended, and its tombstone bears the row.
-            None if record.format == TOMBSTONE => {
-                let row = (!record.payload.is_empty()).then(|| Row::from(&record.payload[..]));
-                Some((Lsn(0), row))
-            }
-            None => None,
-        })
-    }
-
     /// A stream's row; the outer `None`: it has ended, and stands in its entry, or it does not exist.
     fn row(&self, stream: StreamId) -> Result<Option<Option<Row>>, IndexError> {
         let mut folding = self.folding();
@@ -477,29 +372,6 @@ impl Shared {
             Some(row) => Ok(Some(row)),
             None => Ok(self.stored(stream)?.map(|(_, row)| Some(row))),
         }
-    }
-
-    /// The rows at the end of a segment are those that its footer says.
-    fn close(&self, folding: &mut Folding, segment: u64) {
-        let mut open = std::mem::take(&mut folding.open);
-        if open.incomplete {
-            // Without a footer the segment is read as a whole at the next opening.
-            return;
-        }
-        for stream in std::mem::take(&mut open.elsewhere).into_keys() {
-            match self.stored(stream) {
-                Ok(Some((_, row))) => open.set_row(stream, Some(row)),
-                // It ended before this process began: whoever needs the row makes it from the records.
-                Ok(None) => {}
-                Err(error) => {
-                    open.rows_unknown = true;
-                    self.fail(error);
-                }
-            }
-        }
-        let fold = if open.rows_unknown { ROWS_UNKNOWN } else { self.fold.version() };
-        let footer = open.standing.into_footer(fold, self.files.reader().marks(segment));
-        folding.ready.push((segment, footer));
     }
 
     /// Applies the overlay to the index.
@@ -526,32 +398,4 @@ fn unreadable(written: &Writing) -> IndexError {
     let file = segment_file(written.place.segment, written.place.generation);
     let what = "what was just written cannot be read".to_owned();
     IndexError(Damage { file, offset: written.offset, what }.to_string())
-}
-
-impl Folding {
-    /// A stream's row as it was folded last, if it was folded here.
-    fn known(&self, stream: StreamId) -> Option<Option<Row>> {
-        let change = self.overlay.get(&stream).or_else(|| self.applying.get(&stream));
-        change.map(|change| change.after.clone()).or_else(|| self.open.row(stream))
-    }
-}
-
-impl OpenFooter {
-    fn note(&mut self, record: &Record) {
-        if self.standing.note(record) {
-            self.elsewhere.insert(record.stream, ());
-        }
-    }
-
-    fn set_row(&mut self, stream: StreamId, row: Option<Row>) {
-        self.elsewhere.remove(&stream);
-        if let Some(stand) = self.standing.stands.get_mut(&stream) {
-            stand.row = row;
-        }
-    }
-
-    fn row(&self, stream: StreamId) -> Option<Option<Row>> {
-        let stand = self.standing.stands.get(&stream).filter(|_| !self.elsewhere.contains_key(&stream));
-        stand.map(|stand| stand.row.clone())
-    }
 }

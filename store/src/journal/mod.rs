@@ -7,6 +7,7 @@ mod append;
 mod clean;
 mod create;
 mod files;
+mod folding;
 mod footer;
 mod frame;
 mod indexer;
