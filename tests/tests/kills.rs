@@ -2,17 +2,17 @@
 //!
 //! `REJOIN_KILL_SECONDS` says for how long (10), `REJOIN_SEED` under which seed.
 
-use rejoin::Event;
+use rejoin_tests::chance::{Random, setting};
 use rejoin_tests::checks::{Histories, violations};
+use rejoin_tests::client::numbers;
+use rejoin_tests::life::{How, Life, Said};
 use rejoin_tests::process::{self, Key, Line};
-use std::collections::{BTreeMap, BTreeSet};
-use std::env;
-use std::io::{BufRead, BufReader};
+use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const KILLED: i32 = 9;
@@ -20,9 +20,6 @@ const KILLED: i32 = 9;
 const LIFE: std::ops::Range<u64> = 50..400;
 /// How many processes share a data folder: every death reads the whole log, so it should not grow for ever.
 const DEATHS: usize = 20;
-/// How long the last process of a folder may take for what is left.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// What was found over all folders.
 #[derive(Debug, Default)]
 struct Figures {
@@ -44,19 +41,6 @@ struct Place {
     lines: usize,
 }
 
-/// Random numbers from a seed (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
 impl Place {
     fn new() -> Place {
         let folder = TempDir::new().expect("a folder for the test");
@@ -67,11 +51,10 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    fn start(&self, from: u64, until: Option<u64>) -> Child {
+    fn start(&self, from: u64, until: Option<u64>) -> Life {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loaded"));
         command.arg(self.path("data")).arg(self.path("ledger")).arg(from.to_string());
-        command.args(until.map(|until| until.to_string())).stdout(Stdio::piped());
-        command.spawn().expect("the loaded process starts")
+        Life::begin(How { index: "sled", keep: None }, command.args(until.map(|until| until.to_string())))
     }
 
     /// The first number whose result was not acknowledged.
@@ -81,34 +64,20 @@ impl Place {
 
     /// Lets a process live for a while, kills it, and looks at what it left.
     fn live_and_die(&mut self, life: Duration, figures: &mut Figures) {
-        let mut child = self.start(self.next(), None);
-        let reader = listen(&mut child);
+        let process = self.start(self.next(), None);
         thread::sleep(life);
-        child.kill().expect("the process can be killed");
-        let status = child.wait().expect("the process has ended");
-        assert_eq!(status.signal(), Some(KILLED), "the process ended by itself: {status}");
+        let dead = process.kill();
+        assert_eq!(dead.status.signal(), Some(KILLED), "the process ended by itself: {}", dead.status);
         figures.kills += 1;
-        self.look(reader.join().expect("the reader has ended"), figures);
+        self.look(&dead.said, figures);
     }
 
     /// Lets a process do everything that is left.
     fn finish(&mut self, figures: &mut Figures) {
         let until = numbers(&self.histories).into_keys().max().map_or(0, |n| n + 1);
-        let mut child = self.start(0, Some(until));
-        let reader = listen(&mut child);
-        let began = Instant::now();
-        let status = loop {
-            if let Some(status) = child.try_wait().expect("the process can be asked") {
-                break status;
-            }
-            if began.elapsed() > PATIENCE {
-                child.kill().expect("the process can be killed");
-                panic!("runs did not end: {:?}", self.folder.path());
-            }
-            thread::sleep(Duration::from_millis(5));
-        };
-        assert!(status.success(), "{status}");
-        self.look(reader.join().expect("the reader has ended"), figures);
+        let dead = self.start(0, Some(until)).end();
+        assert!(dead.status.success(), "{}", dead.status);
+        self.look(&dead.said, figures);
         let is_open = |(_, history): &(_, &Vec<rejoin::history::Entry>)| {
             history.iter().flat_map(|entry| &entry.transition.events).filter(|event| event.is_terminal()).count() != 1
         };
@@ -125,18 +94,18 @@ impl Place {
     }
 
     /// Compares the log and the ledger with what was there before, and with what the process said.
-    fn look(&mut self, said: Vec<String>, figures: &mut Figures) {
+    fn look(&mut self, said: &[Said], figures: &mut Figures) {
         let histories = process::histories_of(&self.path("data"));
         figures.lost.extend(process::lost_records(&self.histories, &histories));
         figures.doubled.extend(violations(&histories));
 
         let known = numbers(&histories);
-        for line in said {
+        for Said { line, .. } in said {
             let Some((what, number)) = line.strip_prefix("ack ").and_then(|ack| ack.split_once(" k")) else {
                 panic!("the process said {line:?}");
             };
             let number: u64 = number.parse().expect("a number");
-            if !known.get(&number).is_some_and(|got| got.contains(what)) {
+            if !known.get(&number).is_some_and(|(_, got)| got.contains(what)) {
                 figures.lost.push(format!("S1: {line:?} was said before it was durable"));
             }
             figures.acknowledged += usize::from(self.acknowledged.insert((number, what.to_owned())));
@@ -153,63 +122,17 @@ impl Place {
     }
 }
 
-/// Which numbers were triggered, got their signal, got their result.
-fn numbers(all: &Histories) -> BTreeMap<u64, BTreeSet<&'static str>> {
-    let mut numbers: BTreeMap<u64, BTreeSet<&'static str>> = BTreeMap::new();
-    for history in all.values() {
-        let mut number = None;
-        for event in history.iter().flat_map(|entry| &entry.transition.events) {
-            let what = match event {
-                Event::Triggered(trigger) => {
-                    number = trigger.key.as_ref().and_then(|key| key.strip_prefix('k')?.parse().ok());
-                    "trigger"
-                }
-                Event::SignalReceived { .. } => "signal",
-                Event::Completed { .. } => "result",
-                _ => continue,
-            };
-            if let Some(number) = number {
-                numbers.entry(number).or_default().insert(what);
-            }
-        }
-    }
-    numbers
-}
-
-/// Collects the whole lines that a process says.
-fn listen(child: &mut Child) -> thread::JoinHandle<Vec<String>> {
-    let mut stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-    thread::spawn(move || {
-        let mut lines = Vec::new();
-        let mut line = String::new();
-        while stdout.read_line(&mut line).is_ok_and(|length| length > 0) {
-            if let Some(whole) = line.strip_suffix('\n') {
-                lines.push(whole.to_owned());
-            }
-            line.clear();
-        }
-        lines
-    })
-}
-
-fn setting(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} takes a number, not {value:?}")))
-}
-
 #[test]
 fn spec_a5_random_kills_under_load() {
     let lasts = Duration::from_secs(setting("REJOIN_KILL_SECONDS").unwrap_or(10));
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let seed = setting("REJOIN_SEED").unwrap_or(now.as_micros() as u64);
-    println!("seed {seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new();
+    let seed = random.seed;
     let mut figures = Figures::default();
     let began = Instant::now();
     while began.elapsed() < lasts {
         let mut place = Place::new();
         for _ in 0..DEATHS {
-            let life = Duration::from_millis(LIFE.start + random.below(LIFE.end - LIFE.start));
-            place.live_and_die(life, &mut figures);
+            place.live_and_die(random.millis(LIFE), &mut figures);
             if began.elapsed() >= lasts {
                 break;
             }

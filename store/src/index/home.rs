@@ -33,14 +33,25 @@ pub enum Home {
     },
 }
 
-/// An index, and whether it holds what it should.
-pub(crate) enum Opened {
-    /// It is as it was left: what came to the log since is to be added.
-    Left(Rows),
-    /// It is empty, for the reason given.
-    Empty(Rows, String),
-    /// It has seen more of the log than there is.
+/// An index that was opened.
+pub(crate) struct Opened {
+    pub(crate) rows: Rows,
+    /// Why it is empty, and is to be made again. `None`: it is as it was left, and what came to the log since is to be added.
+    pub(crate) empty: Option<String>,
+}
+
+/// An index that was not opened.
+pub(crate) enum Unopened {
+    /// It has seen more of the log than there is: up to here.
     Ahead(Lsn),
+    /// It cannot be read or written.
+    Failed(IndexError),
+}
+
+impl From<IndexError> for Unopened {
+    fn from(error: IndexError) -> Unopened {
+        Unopened::Failed(error)
+    }
 }
 
 /// How an index was left, or is.
@@ -70,18 +81,19 @@ impl Home {
         fold: &Arc<dyn Fold>,
         forgotten: Lsn,
         durable: Lsn,
-    ) -> Result<Opened, IndexError> {
+    ) -> Result<Opened, Unopened> {
         let (backend, path) = match self {
             Home::Memory => {
                 let map = Box::new(MemoryMap::default());
-                return Ok(Opened::Empty(Rows::empty(map, fold.clone(), store), "it is kept in memory".to_owned()));
+                let rows = Rows::empty(map, fold.clone(), store);
+                return Ok(Opened { rows, empty: Some("it is kept in memory".to_owned()) });
             }
             Home::Folder { backend, path } => (&**backend, path),
         };
         let reason = match self.state(store) {
             // Whichever library wrote it: this is a witness of the log.
             Some(Left { state: State::Closed(watermark), .. }) if watermark > durable => {
-                return Ok(Opened::Ahead(watermark));
+                return Err(Unopened::Ahead(watermark));
             }
             Some(Left { same_library: true, state: state @ (State::Closed(_) | State::InUse) }) => {
                 self.say(store, State::Opening)?;
@@ -89,9 +101,9 @@ impl Home {
                     Ok(rows) if rows.watermark() > durable => {
                         let watermark = rows.watermark();
                         self.say(store, state)?;
-                        return Ok(Opened::Ahead(watermark));
+                        return Err(Unopened::Ahead(watermark));
                     }
-                    Ok(rows) => return Ok(Opened::Left(rows)),
+                    Ok(rows) => return Ok(Opened { rows, empty: None }),
                     Err(error) => error.0,
                 }
             }
@@ -109,7 +121,7 @@ impl Home {
         empty(path).map_err(|error| failed("empty", path, &error))?;
         self.say(store, State::Opening)?;
         let map = open_map(backend, &path.join(ROWS))?;
-        Ok(Opened::Empty(Rows::empty(map, fold.clone(), store), reason))
+        Ok(Opened { rows: Rows::empty(map, fold.clone(), store), empty: Some(reason) })
     }
 
     /// Notes that the index holds what it should and is being used.

@@ -16,7 +16,7 @@ mod sled;
 
 pub use fjall::Fjall;
 pub use home::Home;
-pub(crate) use home::{Opened, guarded};
+pub(crate) use home::{Opened, Unopened, guarded};
 pub use map::{Backend, Entry, Map, MemoryMap};
 pub use rows::Listed;
 pub(crate) use rows::{Change, Rows};

@@ -33,12 +33,7 @@ impl Rebuild {
     /// Reads what the index lacks. Nothing of the log is written, so that damage found here leaves it as it is; and nothing
     /// of the open segment is used, which is not synced yet.
     pub(super) fn read(files: &Arc<Files>, opened: Opened, options: &Options) -> Result<Rebuild, OpenError> {
-        let (rows, reason) = match opened {
-            Opened::Left(rows) => (rows, None),
-            Opened::Empty(rows, reason) => (rows, Some(reason)),
-            // The caller has refused that one.
-            Opened::Ahead(_) => return Err(OpenError::Settings("the index is ahead of the log".to_owned())),
-        };
+        let Opened { rows, empty: reason } = opened;
         let watermark = rows.watermark();
         let mut indexer = Indexer::new(files.clone(), options.fold.clone(), rows, options.index.clone());
         if reason.is_none() {

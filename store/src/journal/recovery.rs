@@ -16,7 +16,7 @@ use super::view::{SegmentView, View};
 use super::{Journal, Options};
 use crate::disk::{Disk, DiskFile, read_all};
 use crate::error::{Damage, Failure, OpenError};
-use crate::index::Opened;
+use crate::index::Unopened;
 use crate::record::{Head, Lsn};
 use std::io;
 use std::sync::{Arc, RwLock};
@@ -53,9 +53,11 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Journal, Ope
     let Recovered { manifest, view, tail, footers } = Recovered::read(&*disk, manifest)?;
     let durable = view.durable;
     let (store, forgotten) = (manifest.store, manifest.forgotten);
-    let index = || match options.index.open(store, &options.fold, forgotten, durable).map_err(Failure::from)? {
-        Opened::Ahead(index) => Err(OpenError::IndexAhead { folder: disk.name(), index, log: durable }),
-        found => Ok(found),
+    let index = || {
+        options.index.open(store, &options.fold, forgotten, durable).map_err(|unopened| match unopened {
+            Unopened::Ahead(index) => OpenError::IndexAhead { folder: disk.name(), index, log: durable },
+            Unopened::Failed(error) => Failure::from(error).into(),
+        })
     };
     let found = index()?;
     let files = Arc::new(Files::new(disk.clone(), RwLock::new(view), manifest));
