@@ -45,6 +45,9 @@ pub trait DiskFile: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// Makes content and metadata durable, as `fsync` does: used wherever a sync is not a commit.
     fn sync_all(&self) -> io::Result<()>;
+    /// Forgets what memory holds of the file and has been synced, so that it is read from the disk next. Where a sync has failed,
+    /// memory may show bytes that the disk will never get.
+    fn evict(&self) -> io::Result<()>;
     /// The length in bytes.
     fn len(&self) -> io::Result<u64>;
     /// Whether it has no bytes.
@@ -173,6 +176,15 @@ impl DiskFile for File {
     }
     fn sync_all(&self) -> io::Result<()> {
         File::sync_all(self)
+    }
+    #[cfg(target_os = "linux")]
+    fn evict(&self) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(self, 0, None, rustix::fs::Advice::DontNeed)?)
+    }
+    /// Other systems have no word for it, or keep what a failed sync has left dirty.
+    #[cfg(not(target_os = "linux"))]
+    fn evict(&self) -> io::Result<()> {
+        Ok(())
     }
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())

@@ -157,6 +157,11 @@ impl SimDisk {
         self.state().trace.get(index).cloned()
     }
 
+    /// The operations that wrote, created, renamed or removed something: all but syncs.
+    pub fn changes(&self) -> Vec<String> {
+        self.state().trace.iter().filter(|what| !what.starts_with("sync")).cloned().collect()
+    }
+
     /// Plans a fault. Operations are counted from 1; see [`SimDisk::operations`].
     pub fn plan(&self, fault: Fault) {
         let mut state = self.state();
@@ -438,6 +443,18 @@ impl DiskFile for Handle {
     }
     fn sync_all(&self) -> io::Result<()> {
         self.disk.state().sync(self.file)
+    }
+    fn evict(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        if state.dead() {
+            return Err(io::Error::other("the simulated machine is dead"));
+        }
+        let file = &mut state.files[self.file];
+        file.current = file.durable.clone();
+        for write in &file.unsynced {
+            put(Arc::make_mut(&mut file.current), write.offset, &write.bytes);
+        }
+        Ok(())
     }
     fn len(&self) -> io::Result<u64> {
         Ok(self.disk.state().files[self.file].current.len() as u64)

@@ -115,6 +115,9 @@ impl DiskFile for HeldFile {
         self.gate.pass("sync all");
         self.file.sync_all()
     }
+    fn evict(&self) -> io::Result<()> {
+        self.file.evict()
+    }
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }

@@ -120,7 +120,7 @@ fn inv_s7_a_manifest_from_an_old_copy_shows() {
         let disk = SimDisk::with_files(files.clone());
         assert!(matches!(open(&disk), Err(OpenError::Failure(Failure::Damaged(_)))), "manifest {age} of its life");
         assert!(inspect(&disk, |_| {}).is_err(), "manifest {age} of its life");
-        assert_eq!(disk.operations(), 0);
+        assert_eq!(disk.changes(), Vec::<String>::new());
     }
 }
 
@@ -142,7 +142,7 @@ fn inv_s7_an_old_manifest_is_not_taken_for_a_torn_commit() {
         Err(error) => panic!("not an answer to damage: {error}"),
         Ok(log) => panic!("it opens, with {:?}", log.cut()),
     }
-    assert_eq!(disk.operations(), 0);
+    assert_eq!(disk.changes(), Vec::<String>::new());
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn inv_s7_of_an_unsealed_log_only_the_last_commit_can_be_cut() {
         let disk = SimDisk::with_files(files);
         match open(&disk) {
             Err(OpenError::Failure(_)) => {
-                assert_eq!(disk.operations(), 0, "bit {bit}: the refused store was changed");
+                assert_eq!(disk.changes(), Vec::<String>::new(), "bit {bit}: the refused store was changed");
                 Some(Found::Refused)
             }
             Err(error) => panic!("bit {bit}: not an answer to damage: {error}"),

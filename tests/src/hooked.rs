@@ -91,6 +91,9 @@ impl DiskFile for HookedFile {
         (self.hook)(&self.name, Happening::SyncAll)?;
         self.file.sync_all()
     }
+    fn evict(&self) -> io::Result<()> {
+        self.file.evict()
+    }
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }

@@ -79,6 +79,9 @@ impl DiskFile for Segment {
     fn sync_all(&self) -> io::Result<()> {
         self.file.sync_all()
     }
+    fn evict(&self) -> io::Result<()> {
+        self.file.evict()
+    }
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }

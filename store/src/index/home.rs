@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const STATE: &str = "STATE";
-const ROWS: &str = "rows";
+pub(super) const ROWS: &str = "rows";
 
 /// How often a folder is emptied that does not stay empty.
 const TRIES: usize = 10;
@@ -56,7 +56,7 @@ impl From<IndexError> for Unopened {
 
 /// How an index was left, or is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// A library is about to open it, or it is being made: whoever finds this had a predecessor that died of it.
     Opening,
     /// A process uses it. What it wrote is in the hands of the operating system, and gone with a loss of power.
@@ -68,9 +68,9 @@ enum State {
 }
 
 /// What a folder says of itself.
-struct Left {
-    same_library: bool,
-    state: State,
+pub(super) struct Left {
+    pub(super) same_library: bool,
+    pub(super) state: State,
 }
 
 impl Home {
@@ -159,7 +159,7 @@ impl Home {
     }
 
     /// How the index was left; `None` where nothing says so that is to be believed.
-    fn state(&self, store: [u8; 16]) -> Option<Left> {
+    pub(super) fn state(&self, store: [u8; 16]) -> Option<Left> {
         let Home::Folder { backend, path } = self else { return None };
         let found = fs::read_to_string(path.join(STATE)).ok()?;
         let library = found.lines().nth(1)?.strip_prefix("library ")?;

@@ -6,14 +6,17 @@
 //!
 //! - [`Fold`] says what rows and keys are.
 //! - [`Map`] is where bytes are kept: [`MemoryMap`], [`Sled`], [`Fjall`].
+//! - `examine` holds a stopped store's index against its log.
 //! - `rows` lays rows, keys and the watermark out in a map; `home` decides whether a folder's map is to be trusted.
 
+mod examine;
 mod fjall;
 mod home;
 mod map;
 mod rows;
 mod sled;
 
+pub use examine::{Difference, Examined, Expected, examine};
 pub use fjall::Fjall;
 pub use home::Home;
 pub(crate) use home::{Opened, Unopened, guarded};

@@ -222,11 +222,29 @@ impl Rows {
     }
 
     /// The entries of a row: each names the stream, and holds the row if that will not change any more.
-    fn entries(&self, stream: StreamId, row: &Row) -> Vec<Entry> {
+    pub(super) fn entries(&self, stream: StreamId, row: &Row) -> Vec<Entry> {
         let kept = if self.fold.is_live(row) { &[] } else { &row[..] };
         let value = Row::from([&stream.0, kept].concat());
         let keys = self.fold.keys(stream, row).into_iter();
         keys.map(|(table, key)| (table_key(table, &key), Some(value.clone()))).collect()
+    }
+
+    /// Whether a row is one that may still change.
+    pub(super) fn is_live(&self, row: &Row) -> bool {
+        self.fold.is_live(row)
+    }
+
+    /// Shows every live row.
+    pub(super) fn each_live(&self, visit: impl FnMut(StreamId, &[u8])) -> Result<(), IndexError> {
+        each_live(&*self.map, visit)
+    }
+
+    /// Shows every entry of every table: its key in the map, and what stands there.
+    pub(super) fn each_entry(&self, mut visit: impl FnMut(&Key, &[u8])) -> Result<(), IndexError> {
+        each(&*self.map, (&[TABLE], &[TABLE + 1]), |key, value| {
+            visit(key, value);
+            Ok(())
+        })
     }
 
     /// Entries of a table in key order, at most `limit`.
@@ -270,17 +288,32 @@ fn table_key(table: Table, key: &[u8]) -> Key {
 /// Counts the live rows that are really there.
 fn count(map: &dyn Map) -> Result<Live, IndexError> {
     let mut live = Live::default();
-    let mut last = vec![LIVE];
+    each_live(map, |stream, row| live.add(stream, row))?;
+    Ok(live)
+}
+
+fn each_live(map: &dyn Map, mut visit: impl FnMut(StreamId, &[u8])) -> Result<(), IndexError> {
+    each(map, (&[LIVE], &[LIVE + 1]), |key, value| {
+        let wrong = || IndexError("a row names no stream".to_owned());
+        let stream = key[1..].try_into().map_err(|_| wrong())?;
+        visit(StreamId(stream), value.get(8..).ok_or_else(wrong)?);
+        Ok(())
+    })
+}
+
+/// Shows everything between two keys, some of it at a time.
+fn each(
+    map: &dyn Map,
+    (from, to): (&[u8], &[u8]),
+    mut visit: impl FnMut(&Key, &Row) -> Result<(), IndexError>,
+) -> Result<(), IndexError> {
+    let mut last = from.to_vec();
     loop {
-        let page = map.range((Bound::Excluded(&last), Bound::Excluded(&[LIVE + 1])), PAGE)?;
-        for (key, value) in &page {
-            let wrong = || IndexError("a row names no stream".to_owned());
-            let stream = key[1..].try_into().map_err(|_| wrong())?;
-            live.add(StreamId(stream), value.get(8..).ok_or_else(wrong)?);
-        }
+        let page = map.range((Bound::Excluded(&last), Bound::Excluded(to)), PAGE)?;
+        page.iter().try_for_each(|(key, value)| visit(key, value))?;
         match page.into_iter().last() {
             Some((key, _)) => last = key,
-            None => return Ok(live),
+            None => return Ok(()),
         }
     }
 }

@@ -24,7 +24,8 @@ struct Kept {
 impl Files {
     /// The files of a store that is being opened: its manifest is to say so, see [`Files::settle`].
     pub(crate) fn new(disk: Arc<dyn Disk>, view: RwLock<View>, manifest: Manifest) -> Files {
-        let (store, opening) = (manifest.store, manifest.opening + 1);
+        // It ends after four billion openings; from there on the seed of a checksum no longer tells them apart.
+        let (store, opening) = (manifest.store, manifest.opening.saturating_add(1));
         let manifest = Manifest { opening, ..manifest };
         Files { disk, view, store, opening, manifest: Mutex::new(Kept { manifest, unsettled: true }) }
     }

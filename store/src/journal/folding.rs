@@ -3,7 +3,7 @@
 use super::footer::{Footer, ROWS_UNKNOWN, Standing};
 use super::indexer::Shared;
 use crate::index::{Change, IndexError, Row, guarded};
-use crate::record::{Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
+use crate::record::{Head, Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -169,8 +169,9 @@ impl Folding {
 
 impl OpenFooter {
     fn note(&mut self, record: &Record) {
-        if self.standing.note(record) {
-            self.elsewhere.insert(record.stream, ());
+        let Record { stream, version, lsn, format, .. } = *record;
+        if self.standing.note(stream, Head { version, lsn }, format, record.payload.len()) {
+            self.elsewhere.insert(stream, ());
         }
     }
 

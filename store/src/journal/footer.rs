@@ -6,7 +6,7 @@ use crate::bytes::{Put, Take};
 use crate::disk::DiskFile;
 use crate::error::{Damage, Failure};
 use crate::index::Row;
-use crate::record::{Head, Lsn, Record, StreamId, StreamMap, TOMBSTONE, Version};
+use crate::record::{Head, Lsn, StreamId, StreamMap, TOMBSTONE, Version};
 
 /// Where the frames of a segment begin.
 pub(crate) const SEGMENT_HEADER: usize = 64;
@@ -100,15 +100,13 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Takes the next record; `true` if it is the first one of its stream.
-    pub(crate) fn note(&mut self, record: &Record) -> bool {
-        let Record { stream, version, lsn, .. } = *record;
+    /// Takes the next record, which has so many bytes of payload; `true` if it is the first one of its stream.
+    pub(crate) fn note(&mut self, stream: StreamId, head: Head, format: u16, payload: usize) -> bool {
         let known = self.stands.len();
-        let head = Head { version, lsn };
         let stand = self.stands.entry(stream).or_insert(Stand { head, bytes: 0, row: None });
-        let own = padded(RECORD_HEADER + record.payload.len()) as u64;
-        if record.format == TOMBSTONE {
-            self.graves.insert(stream, Grave { lsn, own, before: stand.bytes });
+        let own = padded(RECORD_HEADER + payload) as u64;
+        if format == TOMBSTONE {
+            self.graves.insert(stream, Grave { lsn: head.lsn, own, before: stand.bytes });
         }
         stand.head = head;
         stand.bytes += own;
@@ -132,6 +130,8 @@ impl Standing {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum With {
     Rows,
+    /// Read and checked, and not kept.
+    Checksums,
     Heads,
 }
 
@@ -209,15 +209,34 @@ impl Footer {
             return Err(mismatch());
         }
         let (mut footer, lengths, crc) = Footer::decode(&body).ok_or_else(mismatch)?;
-        if with == With::Rows {
+        if !footer.fits(segment, closed) {
+            return Err(Failure::Damaged(damage("the footer speaks of frames or records that cannot be")));
+        }
+        if with != With::Heads {
             let total = lengths.iter().filter(|length| **length != NO_ROW).map(|length| u64::from(*length)).sum();
             let rows = read(closed.end + header.frame_length() as u64, total)?;
             if crc32c::crc32c_append(seed, &rows) != crc {
                 return Err(Failure::Damaged(damage("the checksum of the footer's rows does not match")));
             }
-            footer.take_rows(&lengths, &rows);
+            if with == With::Rows {
+                footer.take_rows(&lengths, &rows);
+            }
         }
         Ok(footer)
+    }
+
+    /// Whether it can be the segment's: readers count on it that marks follow each other within the frames, and that no sum of
+    /// sizes overflows.
+    fn fits(&self, segment: &Segment, closed: Closed) -> bool {
+        let ascend = |pair: &[Mark]| pair[0].first < pair[1].first && pair[0].offset < pair[1].offset;
+        let begin = |mark: &Mark| mark.first >= segment.first && mark.offset >= SEGMENT_HEADER as u64;
+        let end = |mark: &Mark| mark.first < closed.next && mark.offset < closed.end;
+        let marks = self.marks.windows(2).all(ascend)
+            && self.marks.first().is_none_or(begin)
+            && self.marks.last().is_none_or(end);
+        let graves = self.graves.iter().flat_map(|(_, grave)| [grave.own, grave.before]);
+        let mut sizes = self.stands.iter().map(|(_, stand)| stand.bytes).chain(graves);
+        marks && sizes.all(|size| size <= closed.end)
     }
 
     /// A footer without its rows, the rows' lengths, and their checksum.
@@ -268,8 +287,9 @@ mod tests {
     use crate::simulated::SimDisk;
 
     const PLACE: Place = Place { store: [1; 16], segment: 5, generation: 0 };
-    const CLOSED: Closed = Closed { end: 640, next: Lsn(10), footer: true, cleaned: Lsn(0) };
-    const SEGMENT: Segment = Segment { id: 5, generation: 0, first: Lsn(1), bytes: 640, closed: Some(CLOSED) };
+    const END: u64 = 128 + MARK_DISTANCE;
+    const CLOSED: Closed = Closed { end: END, next: Lsn(10), footer: true, cleaned: Lsn(0) };
+    const SEGMENT: Segment = Segment { id: 5, generation: 0, first: Lsn(1), bytes: END, closed: Some(CLOSED) };
 
     fn footer() -> Footer {
         let mut footer = Footer { fold: 3, records: 9, ..Footer::default() };
@@ -286,7 +306,7 @@ mod tests {
     }
 
     fn read(frame: &[u8], with: With) -> Result<Footer, Failure> {
-        let file = [&[0; 640], frame].concat();
+        let file = [&[0; END as usize], frame].concat();
         let length = file.len() as u64;
         let disk = SimDisk::with_files([("file".to_owned(), file)]);
         Footer::read(&*disk.open_read("file").unwrap(), length, &SEGMENT, CLOSED, PLACE, with)
@@ -295,7 +315,7 @@ mod tests {
     #[test]
     fn a_footer_reads_back_as_it_was_written() {
         assert_eq!(footer().marks.len(), 2);
-        let bytes = footer().encode(Lsn(10), 640, 2, PLACE.seed(2));
+        let bytes = footer().encode(Lsn(10), END, 2, PLACE.seed(2));
         assert_eq!(read(&bytes, With::Rows).unwrap(), footer());
         let heads = read(&bytes, With::Heads).unwrap();
         assert_eq!(heads.stands[0].1.row, None);
@@ -303,8 +323,24 @@ mod tests {
     }
 
     #[test]
+    fn a_footer_that_cannot_be_is_damage() {
+        let marks = |first: u64, offset: u64| {
+            let mut footer = footer();
+            footer.marks[1] = Mark { first: Lsn(first), offset };
+            read(&footer.encode(Lsn(10), END, 2, PLACE.seed(2)), With::Heads)
+        };
+        assert!(marks(9, 120).is_ok());
+        for (first, offset) in [(1, 120), (10, 120), (9, 64), (9, END), (9, u64::MAX)] {
+            assert!(matches!(marks(first, offset), Err(Failure::Damaged(_))), "record {first} at byte {offset}");
+        }
+        let mut footer = footer();
+        footer.stands[0].1.bytes = END + 1;
+        assert!(read(&footer.encode(Lsn(10), END, 2, PLACE.seed(2)), With::Heads).is_err());
+    }
+
+    #[test]
     fn inv_s7_every_flip_and_cut_of_a_footer_shows() {
-        let good = footer().encode(Lsn(10), 640, 2, PLACE.seed(2));
+        let good = footer().encode(Lsn(10), END, 2, PLACE.seed(2));
         let body = Header::decode(&good, PLACE).unwrap().length as usize;
         let padding = HEADER + body..padded(HEADER + body);
         for bit in (0..good.len() * 8).filter(|bit| !padding.contains(&(bit / 8))) {

@@ -201,6 +201,74 @@ pub(crate) struct Stored {
     pub(crate) previous: Lsn,
 }
 
+/// A record where it stands in a segment, not copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Its place in the log.
+    pub lsn: Lsn,
+    /// The stream that it belongs to.
+    pub stream: StreamId,
+    /// Its number in the stream.
+    pub version: Version,
+    /// When it happened, as given.
+    pub time: i64,
+    /// What the payload is encoded as, as given.
+    pub format: u16,
+    /// The place of the stream's record before it.
+    pub previous: Lsn,
+    /// The chain up to and including it.
+    pub chain: Chain,
+    /// The content.
+    pub payload: &'a [u8],
+    /// The name of its file.
+    pub file: &'a str,
+    /// The byte of the file that it begins at.
+    pub offset: u64,
+}
+
+impl Seen<'_> {
+    /// A copy that outlives the segment.
+    pub fn to_record(&self) -> Record {
+        let Seen { lsn, stream, version, time, format, chain, payload, .. } = *self;
+        Record { lsn, stream, version, time, format, chain, payload: payload.to_vec() }
+    }
+}
+
+/// The records of a batch whose checksums were found good.
+pub(crate) fn seen<'a>(
+    file: &'a str,
+    at: u64,
+    header: &Header,
+    body: &'a [u8],
+) -> impl Iterator<Item = Seen<'a>> + use<'a> {
+    let (mut offset, mut next) = (0, header.first);
+    std::iter::from_fn(move || {
+        let rest = body.get(offset..).filter(|rest| !rest.is_empty())?;
+        let length = record_length(rest)?;
+        let seen = Seen { file, offset: at + (HEADER + offset) as u64, ..parse(rest, next)? };
+        offset += length;
+        next = Lsn(next.0 + 1);
+        Some(seen)
+    })
+}
+
+/// Whether all records of a batch are as they were written; otherwise where the first stands that is not, in the body.
+pub(crate) fn check_batch_body(header: &Header, body: &[u8], seed: u32) -> Result<(), usize> {
+    let mut at = 0;
+    for _ in 0..header.records {
+        let rest = body.get(at..).ok_or(at)?;
+        let length = record_length(rest).ok_or(at)?;
+        let crc = rest[4..8].try_into().map(u32::from_le_bytes).map_err(|_| at)?;
+        let payload = rest[..4].try_into().map(u32::from_le_bytes).map_err(|_| at)? as usize;
+        // Whatever its checksum says, what cannot be a record is none.
+        if record_crc(&rest[..RECORD_HEADER + payload], seed) != crc || parse(rest, header.first).is_none() {
+            return Err(at);
+        }
+        at += length;
+    }
+    if at == body.len() { Ok(()) } else { Err(at) }
+}
+
 /// The length of the record at the front of `body`, with padding.
 fn record_length(body: &[u8]) -> Option<usize> {
     let payload = Take(body).u32()? as usize;
@@ -216,16 +284,29 @@ pub(crate) fn decode_record(body: &[u8], lsn: Lsn, seed: u32) -> Option<Stored> 
     if record_crc(body.get(..RECORD_HEADER.checked_add(payload)?)?, seed) != crc {
         return None;
     }
+    let seen = parse(body, lsn)?;
+    Some(Stored { record: seen.to_record(), previous: seen.previous })
+}
+
+/// What the record at the front of `body` says, whatever its checksum.
+fn parse(body: &[u8], lsn: Lsn) -> Option<Seen<'_>> {
+    let mut take = Take(body);
+    let payload = take.u32()? as usize;
+    let _crc = take.u32()?;
     let stream = StreamId(take.array()?);
     let version = Version(take.u64()?);
+    // Counted from 1, and with a next one: readers count on that.
+    if version == Version::NONE || version.0 == u64::MAX {
+        return None;
+    }
     let time = take.i64()?;
     let format = take.u16()?;
     let _flags = take.u16()?;
     let _reserved = take.u32()?;
     let previous = Lsn(take.u64()?);
     let chain = take.array()?;
-    let payload = take.bytes(payload)?.to_vec();
-    Some(Stored { record: Record { lsn, stream, version, time, format, chain, payload }, previous })
+    let payload = take.bytes(payload)?;
+    Some(Seen { lsn, stream, version, time, format, previous, chain, payload, file: "", offset: 0 })
 }
 
 /// The place of each record in a batch's body: offsets from the body's start. `None` if they do not fit the header.
@@ -317,6 +398,24 @@ mod tests {
         for cut in 0..good.len() - HEADER {
             assert!(decode_batch(&header, &good[HEADER..HEADER + cut], PLACE).is_none());
         }
+    }
+
+    #[test]
+    fn a_record_of_a_version_that_no_stream_has_is_no_record() {
+        let record = |expected: u64| {
+            let stream = StreamId([1; 16]);
+            let new = NewRecord { stream, expected: Version(expected), time: 0, format: 0, payload: Vec::new() };
+            let mut out = Vec::new();
+            encode_record(&mut out, &new, &Stamp { previous: Lsn(0), chain: GENESIS }, 7);
+            out
+        };
+        let mut none = record(0);
+        none[24] = 0;
+        let crc = record_crc(&none, 7);
+        none[4..8].copy_from_slice(&crc.to_le_bytes());
+        assert!(decode_record(&none, Lsn(1), 7).is_none());
+        assert!(decode_record(&record(u64::MAX - 1), Lsn(1), 7).is_none());
+        assert!(decode_record(&record(u64::MAX - 2), Lsn(1), 7).is_some());
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub(crate) const MANIFEST: &str = "MANIFEST";
 const MANIFEST_NEW: &str = "MANIFEST.new";
 const MAGIC: [u8; 8] = *b"REJOINMF";
 
+/// No log has so many places or segments.
+const BEYOND: u64 = 1 << 62;
+
 /// The format version that this program writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 2;
 
@@ -172,7 +175,33 @@ impl Manifest {
         if version > FORMAT_VERSION {
             return Err(OpenError::NewerFormat { folder: disk.name(), found: version, supported: FORMAT_VERSION });
         }
-        Ok(Some(Manifest::decode(&bytes).ok_or_else(|| damage("its fields do not fit its length"))?))
+        let manifest = Manifest::decode(&bytes).ok_or_else(|| damage("its fields do not fit its length"))?;
+        match manifest.flaw() {
+            Some(what) => Err(damage(what).into()),
+            None => Ok(Some(manifest)),
+        }
+    }
+
+    /// Why no store has such a manifest, if none has. Readers count on it: no sum of a sound manifest's fields overflows.
+    fn flaw(&self) -> Option<&'static str> {
+        if self.shards == 0 || self.open_segment().is_none() {
+            return Some("it names no open segment");
+        }
+        let (mut next, mut last) = (Lsn(1), 0);
+        for (index, segment) in self.segments.iter().enumerate() {
+            let open = index + 1 == self.segments.len();
+            if segment.first != next || segment.id <= last || open != segment.closed.is_none() {
+                return Some("its segments do not follow each other");
+            }
+            (next, last) = (segment.closed.map_or(next, |closed| closed.next), segment.id);
+            let without_file = open && segment.is_gone();
+            if without_file || next < segment.first || segment.closed.is_some_and(|closed| closed.end > segment.bytes) {
+                return Some("a segment ends before it begins, or behind its file, or has none");
+            }
+        }
+        let beyond =
+            last > BEYOND || next.0 > BEYOND || self.segments.iter().any(|segment| segment.generation == u32::MAX);
+        beyond.then_some("no store grows so old")
     }
 
     /// Makes this the store's manifest, durably.
@@ -248,6 +277,31 @@ mod tests {
         }
         for cut in 0..good.len() {
             assert!(read(good[..cut].to_vec()).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_no_store_has_is_damage() {
+        let read = |change: fn(&mut Manifest)| {
+            let mut manifest = manifest();
+            change(&mut manifest);
+            Manifest::read(&SimDisk::with_files([(MANIFEST.to_owned(), manifest.encode())]))
+        };
+        assert!(read(|_| {}).is_ok());
+        let flaws: [fn(&mut Manifest); 10] = [
+            |manifest| manifest.shards = 0,
+            |manifest| manifest.segments[0].generation = u32::MAX,
+            |manifest| manifest.segments.clear(),
+            |manifest| manifest.segments.truncate(1),
+            |manifest| manifest.segments.swap(0, 1),
+            |manifest| manifest.segments[1].first = Lsn(6),
+            |manifest| manifest.segments[1].id = 1,
+            |manifest| manifest.segments[1].id = u64::MAX,
+            |manifest| manifest.segments[0].bytes = 511,
+            |manifest| manifest.segments[1].bytes = 0,
+        ];
+        for (number, flaw) in flaws.into_iter().enumerate() {
+            assert!(matches!(read(flaw), Err(OpenError::Failure(Failure::Damaged(_)))), "flaw {number}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! write and one sync, whoever appended it. There is no other way into the log.
 
 mod append;
+mod check;
 mod clean;
 mod create;
 mod files;
@@ -22,11 +23,12 @@ mod view;
 
 pub(crate) use append::check_batch;
 pub use clean::Cleaned;
+pub use frame::Seen;
 pub use manifest::FORMAT_VERSION;
 pub use rebuild::Progress;
 pub use recovery::Cut;
 pub use spare::Upkeep;
-pub use verify::{Report, inspect};
+pub use verify::{Report, Visit, audit, inspect, inspect_with};
 
 use crate::disk::Disk;
 use crate::index::{Fold, Home, KeyRange, Listed, NoFold, Row, Table};

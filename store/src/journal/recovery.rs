@@ -7,10 +7,10 @@ use super::append::{Appender, Found, next_segment_bytes};
 use super::create::{create, refuse_unknown_segments};
 use super::files::Files;
 use super::footer::{Footer, Mark, ROWS_UNKNOWN, SEGMENT_HEADER, Standing, With, mark, segment_header};
-use super::frame::{Place, Stored};
-use super::manifest::{Closed, Manifest, Segment, segment_file, segment_id};
+use super::frame::{Place, Seen};
+use super::manifest::{Closed, MANIFEST, Manifest, Segment, segment_file, segment_id};
 use super::rebuild::Rebuild;
-use super::scan::{Scan, closed_batches};
+use super::scan::{Batch, Scan, closed_batches};
 use super::spare::Spare;
 use super::view::{SegmentView, View};
 use super::{Journal, Options};
@@ -47,9 +47,6 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Journal, Ope
         Some(manifest) => manifest,
         None => create(&*disk, &options)?,
     };
-    if manifest.shards == 0 || manifest.open_segment().is_none() {
-        return Err(Damage { file: "MANIFEST".into(), offset: 0, what: "it names no open segment".into() }.into());
-    }
     let Recovered { manifest, view, tail, footers } = Recovered::read(&*disk, manifest)?;
     let durable = view.durable;
     let (store, forgotten) = (manifest.store, manifest.forgotten);
@@ -112,18 +109,13 @@ impl Recovered {
     fn read(disk: &dyn Disk, manifest: Manifest) -> Result<Recovered, OpenError> {
         let mut view = View::default();
         let mut footers = Vec::new();
-        let mut next = Lsn(1);
         for segment in &manifest.segments {
-            if segment.first != next {
-                return Err(broken_manifest("its segments do not follow each other"));
-            }
             let place = segment.place(manifest.store);
             let Some(closed) = segment.closed else {
                 let tail = read_tail(disk, segment, place, manifest.opening, &mut view)?;
                 return Ok(Recovered { manifest, view, tail, footers });
             };
-            next = closed.next;
-            view.durable = Lsn(next.0 - 1);
+            view.durable = Lsn(closed.next.0 - 1);
             if segment.is_gone() {
                 continue;
             }
@@ -146,7 +138,7 @@ impl Recovered {
                 end: closed.end,
             });
         }
-        Err(broken_manifest("it names no open segment"))
+        Err(Damage { file: MANIFEST.to_owned(), offset: 0, what: "it names no open segment".to_owned() }.into())
     }
 }
 
@@ -187,10 +179,6 @@ impl Tail {
     }
 }
 
-fn broken_manifest(what: &str) -> OpenError {
-    Damage { file: "MANIFEST".into(), offset: 0, what: what.to_owned() }.into()
-}
-
 fn read_tail(
     disk: &dyn Disk,
     segment: &Segment,
@@ -199,9 +187,13 @@ fn read_tail(
     view: &mut View,
 ) -> Result<Tail, OpenError> {
     let (file, length) = open_segment(disk, segment, place, Access::Write)?;
+    // An earlier process may have died of a failed sync: memory then shows what the disk does not have, and no sync brings it
+    // there. What counts is what the disk has.
+    let brought = file.sync_all().and_then(|()| file.evict());
+    brought.map_err(|error| Failure::io("recover", &segment.file(), error))?;
     let content = read_all(&*file).map_err(|error| Failure::io("read", &segment.file(), error))?;
     let Scan { batches, next, end, torn, sealed, .. } = Scan::of(&content, segment, place, opening)?;
-    let (standing, marks) = gather(batches.into_iter().map(|(header, offset, stored)| (header.first, offset, stored)));
+    let (standing, marks) = gather(&batches, &content);
     // What closed segments hold is beyond doubt.
     view.vouch();
     absorb(&standing.into_footer(ROWS_UNKNOWN, Vec::new()), view);
@@ -217,16 +209,16 @@ fn read_tail(
 fn make_footer(file: &dyn DiskFile, segment: &Segment, place: Place, closed: Closed) -> Result<Footer, OpenError> {
     let content = read_all(file).map_err(|error| Failure::io("read", &segment.file(), error))?;
     let batches = closed_batches(&content, segment, place, closed)?;
-    let (standing, marks) = gather(batches.into_iter());
+    let (standing, marks) = gather(&batches, &content);
     Ok(standing.into_footer(ROWS_UNKNOWN, marks))
 }
 
-fn gather(batches: impl Iterator<Item = (Lsn, u64, Vec<Stored>)>) -> (Standing, Vec<Mark>) {
+fn gather(batches: &[Batch], content: &[u8]) -> (Standing, Vec<Mark>) {
     let (mut standing, mut marks) = (Standing::default(), Vec::new());
-    for (first, offset, stored) in batches {
-        mark(&mut marks, first, offset);
-        for Stored { record, .. } in &stored {
-            standing.note(record);
+    for batch in batches {
+        mark(&mut marks, batch.header.first, batch.at);
+        for Seen { stream, version, lsn, format, payload, .. } in batch.records("", content) {
+            standing.note(stream, Head { version, lsn }, format, payload.len());
         }
     }
     (standing, marks)

@@ -7,7 +7,7 @@ use super::manifest::{Closed, Segment};
 use super::view::SegmentView;
 use crate::disk::DiskFile;
 use crate::error::{Damage, Failure};
-use crate::record::{Lsn, NewRecord, Version};
+use crate::record::{Head, Lsn, NewRecord, Record, Version};
 use std::io;
 use std::sync::Arc;
 
@@ -126,7 +126,8 @@ impl Out {
             let seed = self.place.seed(self.opening);
             encode_batch(&mut self.pending, &records, &stamps, first, offset, self.opening, seed);
             for stored in neighbours {
-                self.standing.note(&stored.record);
+                let Record { stream, version, lsn, format, .. } = stored.record;
+                self.standing.note(stream, Head { version, lsn }, format, stored.record.payload.len());
             }
         }
         Ok(())

@@ -1,14 +1,30 @@
 //! Reading an open segment: where its log ends, and whether what stands behind that was torn or is damaged.
 
 use super::footer::SEGMENT_HEADER;
-use super::frame::{ALIGN, HEADER, Header, Kind, Place, Stored, decode_batch};
+use super::frame::{ALIGN, HEADER, Header, Kind, Place, Seen, check_batch_body, seen};
 use super::manifest::{Closed, MANIFEST, Segment};
 use crate::error::Damage;
 use crate::record::Lsn;
 
+/// A batch whose checksums are good, and the offset of its frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch {
+    pub(super) header: Header,
+    pub(super) at: u64,
+}
+
+impl Batch {
+    /// Its records, in the bytes of the file that it was found in.
+    pub(super) fn records<'a>(&self, file: &'a str, bytes: &'a [u8]) -> impl Iterator<Item = Seen<'a>> + use<'a> {
+        let body = self.at as usize + HEADER;
+        let body = bytes.get(body..body + self.header.length as usize).unwrap_or_default();
+        seen(file, self.at, &self.header, body)
+    }
+}
+
 /// What stands in the open segment: frames up to the first place where none stands.
 pub(super) struct Scan {
-    pub(super) batches: Vec<(Header, u64, Vec<Stored>)>,
+    pub(super) batches: Vec<Batch>,
     pub(super) next: Lsn,
     pub(super) end: u64,
     pub(super) torn: Option<u64>,
@@ -62,9 +78,11 @@ impl Scan {
         }
         match header.kind {
             Kind::Batch => {
-                let Some(stored) = decode_batch(&header, body, place) else { return false };
-                self.next = Lsn(self.next.0 + stored.len() as u64);
-                self.batches.push((header, self.end, stored));
+                if check_batch_body(&header, body, place.seed(header.opening)).is_err() {
+                    return false;
+                }
+                self.next = Lsn(self.next.0 + u64::from(header.records));
+                self.batches.push(Batch { header, at: self.end });
                 self.sealed = false;
             }
             Kind::Seal => self.sealed = true,
@@ -96,13 +114,13 @@ fn witness(rest: &[u8], offset: u64, place: Place, opening: u32) -> Option<Witne
     })
 }
 
-/// All batches of a closed segment: the place of the first record, the offset of the frame, the records.
+/// All batches of a closed segment.
 pub(super) fn closed_batches(
     bytes: &[u8],
     segment: &Segment,
     place: Place,
     closed: Closed,
-) -> Result<Vec<(Lsn, u64, Vec<Stored>)>, Damage> {
+) -> Result<Vec<Batch>, Damage> {
     let damage = |offset, what: &str| Damage { file: segment.file(), offset, what: what.to_owned() };
     let mut batches = Vec::new();
     let mut next = segment.first;
@@ -114,14 +132,16 @@ pub(super) fn closed_batches(
         let body = rest.get(HEADER..HEADER + header.length as usize);
         let body = body.ok_or_else(|| damage(at, "a frame reaches beyond the last one"))?;
         if header.kind == Kind::Batch {
-            let stored = decode_batch(&header, body, place);
-            let stored = stored.ok_or_else(|| damage(at, "a record's checksum does not match"))?;
+            check_batch_body(&header, body, place.seed(header.opening)).map_err(|within| {
+                let what = "a record's checksum does not match".to_owned() + &claim(&header, body, within);
+                damage(at + (HEADER + within) as u64, &what)
+            })?;
             // In a segment that was rewritten places may be missing.
             if header.first < next || (header.first > next && segment.generation == 0) {
                 return Err(damage(at, &format!("record {} stands where {next} belongs", header.first)));
             }
-            next = Lsn(header.first.0 + stored.len() as u64);
-            batches.push((header.first, at, stored));
+            next = Lsn(header.first.0 + u64::from(header.records));
+            batches.push(Batch { header, at });
         }
         at += header.frame_length() as u64;
     }
@@ -129,4 +149,12 @@ pub(super) fn closed_batches(
         return Err(damage(at, &format!("its records end at {next}, and the manifest says at {}", closed.next)));
     }
     Ok(batches)
+}
+
+/// Which record one that is damaged says it is: its name is most likely not where the damage is.
+fn claim(header: &Header, body: &[u8], within: usize) -> String {
+    match seen("", 0, header, body.get(within..).unwrap_or_default()).next() {
+        Some(Seen { stream, version, .. }) => format!(" (it says that it is version {version} of stream {stream})"),
+        None => String::new(),
+    }
 }

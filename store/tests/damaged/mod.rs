@@ -75,7 +75,7 @@ impl Original {
         let log = match open(&disk) {
             Ok(log) => log,
             Err(OpenError::Failure(_) | OpenError::NewerFormat { .. }) => {
-                assert_eq!(disk.operations(), 0, "{}: the refused store was changed", context());
+                assert_eq!(disk.changes(), Vec::<String>::new(), "{}: the refused store was changed", context());
                 assert!(!read_all || files_of(&disk) == *files, "{}: the refused store was changed", context());
                 assert!(report.is_err(), "{}: opening refuses what inspect finds in order", context());
                 return Found::Refused;
