@@ -9,7 +9,7 @@ pub use read::{Filter, Follow, Page, RunInfo, Wait};
 pub use request::{CancelRequest, RunHandle, SignalRequest, TriggerRequest};
 
 use crate::error::RunError;
-use crate::runtime::{Closed, Inbox, Input, Ports, Refused, Watchers};
+use crate::runtime::{Closed, Inbox, Input, Ports, Refused, Sizes, Watchers};
 use crate::workflow::{Registry, Workflow};
 use futures_channel::oneshot;
 use rejoin_machine::RunId;
@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) project: String,
     pub(crate) waiting_requests: usize,
+    pub(crate) sizes: Sizes,
     /// The shard's thread; none where somebody else drives it.
     pub(crate) shard: Mutex<Option<JoinHandle<()>>>,
 }

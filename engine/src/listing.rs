@@ -11,9 +11,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Bound;
 
-/// How much of a group is read at a time.
-const PAGE: usize = 64;
-
 /// Where an entry stands in its list: time, newest first, and run.
 pub(crate) const PLACE: usize = 24;
 
@@ -62,6 +59,7 @@ pub(crate) struct Times {
 /// Entries whose keys are a head, a time with the newest first, and a run: several heads as one list.
 pub(crate) struct Merged<'a> {
     log: &'a dyn Log,
+    page: usize,
     table: Table,
     stretches: Vec<Stretch>,
     /// The first entry of each stretch, the newest on top.
@@ -79,9 +77,10 @@ struct Stretch {
 }
 
 impl<'a> Merged<'a> {
-    /// The entries of these heads within the times, from behind `after`.
+    /// The entries of these heads within the times, from behind `after`; of each head `page` are read at a time.
     pub(crate) fn new(
         log: &'a dyn Log,
+        page: usize,
         table: Table,
         heads: Vec<Key>,
         times: Times,
@@ -107,7 +106,7 @@ impl<'a> Merged<'a> {
             Stretch { head: head.len(), from, to, ready: VecDeque::new(), exhausted: false }
         };
         let stretches = heads.into_iter().map(stretch).collect::<Vec<_>>();
-        let mut merged = Merged { log, table, next: BinaryHeap::new(), stretches, last: None };
+        let mut merged = Merged { log, page, table, next: BinaryHeap::new(), stretches, last: None };
         for index in 0..merged.stretches.len() {
             merged.advance(index)?;
         }
@@ -130,7 +129,7 @@ impl<'a> Merged<'a> {
     fn advance(&mut self, index: usize) -> Result<(), Failure> {
         let stretch = &mut self.stretches[index];
         if stretch.ready.is_empty() && !stretch.exhausted {
-            stretch.read(self.log, self.table)?;
+            stretch.read(self.log, self.page, self.table)?;
         }
         let first = stretch.ready.front().and_then(|listed| listed.key.get(stretch.head..)?.try_into().ok());
         self.next.extend(first.map(|place| Reverse((place, index))));
@@ -139,10 +138,10 @@ impl<'a> Merged<'a> {
 }
 
 impl Stretch {
-    fn read(&mut self, log: &dyn Log, table: Table) -> Result<(), Failure> {
+    fn read(&mut self, log: &dyn Log, page: usize, table: Table) -> Result<(), Failure> {
         let range: KeyRange<'_> = (self.from.as_ref().map(|key| &key[..]), self.to.as_ref().map(|key| &key[..]));
-        let found = log.list(table, range, PAGE)?;
-        self.exhausted = found.len() < PAGE;
+        let found = log.list(table, range, page)?;
+        self.exhausted = found.len() < page;
         if let Some(last) = found.last() {
             self.from = Bound::Excluded(last.key.clone());
         }

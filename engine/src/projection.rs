@@ -1,7 +1,9 @@
 //! What a list of runs shows: one row per run, folded from its records, and the keys that list it.
 
+use crate::codec::CodecError;
+use crate::history::Entry;
 use crate::{codec, listing};
-use rejoin_machine::{Event, RunId, Timestamp, Transition};
+use rejoin_machine::{Event, RunId, Timestamp};
 use rejoin_store::index::{Fold, Key, Row, Table};
 use rejoin_store::{Record, StreamId};
 use serde::{Deserialize, Serialize};
@@ -172,11 +174,11 @@ impl Fold for Projection {
         let mut row = previous.and_then(RunRow::decode);
         for record in records {
             // A record that cannot be read leaves the row as it was; reading the run itself says what is wrong.
-            if let Ok(transition) = codec::decode(record.format, &record.payload) {
-                row = RunRow::fold(row, record, &transition);
+            if let Ok(entry) = Entry::decode(record) {
+                row = RunRow::fold(row, &entry);
             }
         }
-        codec::to_bytes(&row?).ok().map(Row::from)
+        row?.encode().ok().map(Row::from)
     }
 
     fn is_live(&self, row: &[u8]) -> bool {
@@ -198,8 +200,18 @@ impl RunRow {
         codec::from_bytes(row).ok()
     }
 
-    /// The row after a record.
-    pub fn fold(before: Option<RunRow>, record: &Record, transition: &Transition) -> Option<RunRow> {
+    /// Its bytes, as the index has them.
+    ///
+    /// # Errors
+    ///
+    /// [`CodecError`] if it is larger than 64 MiB.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::to_bytes(self)
+    }
+
+    /// The row after one more record; `None` where nothing triggered the run.
+    pub fn fold(before: Option<RunRow>, entry: &Entry) -> Option<RunRow> {
+        let Entry { version, time, transition } = entry;
         let mut row = match (before, transition.events.first()) {
             (Some(row), _) => row,
             (None, Some(Event::Triggered(trigger))) => RunRow {
@@ -211,8 +223,8 @@ impl RunRow {
                 depth: trigger.depth,
                 key: trigger.key.clone(),
                 labels: trigger.labels.clone(),
-                triggered_at: Timestamp(record.time),
-                updated_at: Timestamp(record.time),
+                triggered_at: *time,
+                updated_at: *time,
                 due: None,
                 incarnation: 0,
                 base: 1,
@@ -222,11 +234,11 @@ impl RunRow {
             },
             (None, _) => return None,
         };
-        row.records = record.version.0;
-        row.updated_at = Timestamp(record.time);
+        row.records = *version;
+        row.updated_at = *time;
         row.due = transition.due;
         for event in &transition.events {
-            row.note(event, record.version.0);
+            row.note(event, *version);
         }
         if transition.resumed && row.status == RunStatus::Suspended {
             row.status = RunStatus::Running;

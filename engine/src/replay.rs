@@ -30,27 +30,43 @@ fn begins(event: &Event) -> bool {
     matches!(event, Event::Triggered(_) | Event::ContinuedAsNew(_))
 }
 
+/// Why a replay went no further, and before which event.
+pub(crate) struct Stop {
+    pub(crate) version: u64,
+    pub(crate) index: usize,
+    pub(crate) error: ReplayError,
+}
+
 /// The run with its handler, brought to the end of its history.
 pub(crate) fn activate(id: RunId, history: &[Entry], around: &Surroundings) -> Result<Activation, ReplayError> {
+    activate_to(id, history, around).map_err(|stop| stop.error)
+}
+
+/// As [`activate`], and says where it ended if it did early.
+pub(crate) fn activate_to(id: RunId, history: &[Entry], around: &Surroundings) -> Result<Activation, Stop> {
     let mut activation: Option<Activation> = None;
     for entry in history {
+        let stop = |index| move |error| Stop { version: entry.version, index, error };
         for (index, event) in entry.transition.events.iter().enumerate() {
             let place = Place { entry, index };
             match &mut activation {
-                Some(activation) => activation.replay(event, &place, around)?,
+                Some(activation) => activation.replay(event, &place, around).map_err(stop(index))?,
                 None if begins(event) => {
-                    let run = Run::begin(id, event, entry.time).map_err(ReplayError::Illegal)?;
-                    check_registered(&run, around)?;
+                    let run = Run::begin(id, event, entry.time).map_err(ReplayError::Illegal).map_err(stop(index))?;
+                    check_registered(&run, around).map_err(stop(index))?;
                     activation = Some(Activation::new(run));
                 }
                 None => {}
             }
         }
         if let Some(activation) = &mut activation {
-            activation.end_record(entry, around)?;
+            activation.end_record(entry, around).map_err(stop(entry.transition.events.len()))?;
         }
     }
-    let mut activation = activation.ok_or_else(|| ReplayError::Diverged("the history has no beginning".to_owned()))?;
+    let mut activation = activation.ok_or_else(|| {
+        let error = ReplayError::Diverged("the history has no beginning".to_owned());
+        Stop { version: 0, index: 0, error }
+    })?;
     activation.records = history.last().map_or(0, |entry| entry.version);
     activation.go_live();
     Ok(activation)

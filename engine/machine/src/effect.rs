@@ -38,3 +38,10 @@ pub struct StepTask {
     /// When it must have ended.
     pub deadline: Option<Timestamp>,
 }
+
+impl StepTask {
+    /// Whether the attempt may begin. The first one need not wait: the clock may have been put back since it was scheduled.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.attempt == 1 || self.at <= now
+    }
+}

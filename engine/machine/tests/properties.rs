@@ -5,10 +5,9 @@ mod random;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use random::world::{World, round_trip};
+use random::world::{World, examine, round_trip};
 use random::{Dice, RUN, events};
-use rejoin_machine::cancel::Cause;
-use rejoin_machine::{Command, Event, IllegalEvent, Limits, Run, Timestamp};
+use rejoin_machine::{IllegalEvent, Run, Timestamp};
 use std::fmt;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -73,25 +72,7 @@ proptest! {
     /// and from the first event of its last incarnation.
     #[test]
     fn inv_e1_replay_equals_live_cut_at_every_event(life in life()) {
-        let world = life.lived();
-        let mut replayed: Option<Run> = None;
-        let mut incarnation: Option<Run> = None;
-        for (event, time, live) in &world.history {
-            let event: Event = round_trip(event);
-            let begun = Run::begin(RUN, &event, *time).ok();
-            for run in [&mut replayed, &mut incarnation].into_iter().flatten() {
-                prop_assert_eq!(run.apply(&event, *time), Ok(()));
-            }
-            incarnation = begun.clone().or(incarnation);
-            replayed = replayed.or(begun);
-            for run in [&replayed, &incarnation] {
-                prop_assert_eq!(run.as_ref(), Some(live));
-                let run = run.as_ref().expect("it was just compared");
-                prop_assert!(run.outstanding().eq(live.outstanding()));
-                prop_assert_eq!(run.next_due(*time), live.next_due(*time));
-                prop_assert_eq!(run.is_suspended(), live.is_suspended());
-            }
-        }
+        life.lived().replay();
     }
 
     #[test]
@@ -126,25 +107,6 @@ proptest! {
             } else {
                 prop_assert_eq!(applied, Err(IllegalEvent { event: event.name(), state: next.state_name() }));
             }
-        }
-    }
-}
-
-/// Asks everything that can be asked.
-fn examine(run: &Run, now: Timestamp) {
-    let _ = (run.outstanding().count(), run.next_due(now), run.is_suspended(), run.children().count());
-    let (by, reason) = (String::new(), String::new());
-    let commands = [
-        Command::Start,
-        Command::Wake { jitter: u32::MAX },
-        Command::Cancel { cause: Cause::Tree, by, reason, grace: None },
-        Command::Unwedge,
-    ];
-    for command in commands {
-        let Ok(events) = run.decide(command, now, &Limits::default()) else { continue };
-        let mut next = run.clone();
-        for event in events.iter().filter(|_| now >= run.time()) {
-            next.apply(event, now).unwrap_or_else(|error| panic!("decided, but {error}: {event:?} for {run:?}"));
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::error::StartError;
 use crate::failure::Failure;
 use crate::projection::Projection;
 use crate::runtime::tokio::{self, SystemClock, SystemEntropy, TokioSpawn};
-use crate::runtime::{Busy, Inbox, IndexKind, Ports, Settings, Shard, Watchers};
+use crate::runtime::{Busy, Inbox, IndexKind, Ports, Settings, Shard, Sizes, Watchers};
 use crate::workflow::{Registry, Workflow};
 use futures_channel::oneshot;
 use rejoin_machine::Limits;
@@ -120,6 +120,14 @@ impl Builder {
         self
     }
 
+    /// What a check of histories needs of it.
+    pub(crate) fn into_handlers(self) -> Result<(PathBuf, Registry), StartError> {
+        match self.twice {
+            Some((name, version)) => Err(StartError::RegisteredTwice { name, version }),
+            None => Ok((self.folder, self.registry)),
+        }
+    }
+
     /// What a simulation needs of it.
     #[cfg(feature = "testkit")]
     pub(crate) fn into_parts(self) -> Result<Parts, StartError> {
@@ -187,6 +195,7 @@ impl Builder {
             watchers,
             project: self.project,
             waiting_requests,
+            sizes: Sizes::default(),
             shard: Mutex::new(Some(shard)),
         };
         Ok(Engine::new(shared))

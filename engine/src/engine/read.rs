@@ -6,13 +6,11 @@ use crate::history::Entry;
 use crate::listing::{self, Merged, PLACE, Times};
 use crate::projection::{RunRow, RunStatus, label_key, tables, text_key};
 use crate::replay;
+use crate::why::{Other, Stand, Why, why};
 use rejoin_machine::{Op, RunId, Timestamp};
 use rejoin_store::index::{Key, Listed, Table};
 use rejoin_store::{Chain, Lsn, Shard, StreamId, TOMBSTONE, Version};
-use std::collections::VecDeque;
-
-/// How many records a follower reads at a time.
-const PAGE: usize = 256;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Which runs to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +95,7 @@ impl Engine {
         let (table, heads) = self.listing(filter)?;
         let times = Times { from: filter.from, until: filter.until };
         let from = from.filter(|from| from.len() == PLACE);
-        let mut entries = Merged::new(log, table, heads, times, from)?;
+        let mut entries = Merged::new(log, self.shared.sizes.listed, table, heads, times, from)?;
         let mut page = Page::default();
         let mut last = None;
         while let Some((place, Listed { stream, row, .. })) = entries.next()? {
@@ -148,13 +146,44 @@ impl Engine {
     ///
     /// [`RunError::NotFound`], or [`RunError::History`] if its history cannot be used.
     pub fn describe(&self, run: RunId) -> Result<RunInfo, RunError> {
-        let row = self.shared.log.row(StreamId(run.0))?.and_then(|row| RunRow::decode(&row));
-        let row = row.ok_or(RunError::NotFound(run))?;
+        let row = self.row(run)?.ok_or(RunError::NotFound(run))?;
         let unusable = |reason: String| RunError::History { run, reason };
         let history = self.read(run, Version(row.base), usize::MAX)?;
         let state = replay::state(run, &history).map_err(|error| unusable(format!("{error:?}")))?;
         let waits = state.run.operations().map(|(_, op)| wait_of(op)).collect();
         Ok(RunInfo { id: run, row, waits })
+    }
+
+    /// Why a run does not move: what it waits for, since when, and who or what can still bring it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::describe`].
+    pub fn why(&self, run: RunId) -> Result<Why, RunError> {
+        let row = self.row(run)?.ok_or(RunError::NotFound(run))?;
+        let mut stand = None;
+        for entry in self.read(run, Version(row.base), usize::MAX)? {
+            stand = Stand::after(stand, run, &entry).map_err(|(index, error)| {
+                let reason = format!("event {}.{index}: {error}", entry.version);
+                RunError::History { run, reason }
+            })?;
+        }
+        let stand = stand.ok_or_else(|| RunError::History { run, reason: "it has no beginning".to_owned() })?;
+        // Asked before the answer is made, so that what cannot be read is an error and not a missing run.
+        let mut others = BTreeMap::new();
+        for child in stand.run().children() {
+            let stands = self.row(child)?.map_or(Other::Missing, |row| match row.status {
+                ended if ended.is_closed() => Other::Ended(ended.name()),
+                alive => Other::Alive(alive.name()),
+            });
+            others.insert(child, stands);
+        }
+        let now = self.shared.ports.clock.now();
+        Ok(why(&stand, now, |child| others.get(&child).copied().unwrap_or(Other::Missing)))
+    }
+
+    fn row(&self, run: RunId) -> Result<Option<RunRow>, RunError> {
+        Ok(self.shared.log.row(StreamId(run.0))?.and_then(|row| RunRow::decode(&row)))
     }
 
     /// Everything that has happened to a run.
@@ -184,7 +213,8 @@ impl Engine {
     /// Follows all runs, in commit order, from behind `after`: 0 is the beginning, [`Engine::cursor`] the present end,
     /// [`Follow::cursor`] where an earlier reader ended.
     pub fn follow_all(&self, after: u64) -> Follow {
-        Follow { engine: self.clone(), of: Of::All { after: Lsn(after) }, ready: VecDeque::new() }
+        let after = Lsn(after);
+        Follow { engine: self.clone(), of: Of::All { after, shown: after }, ready: VecDeque::new() }
     }
 
     fn read(&self, run: RunId, from: Version, limit: usize) -> Result<Vec<Entry>, RunError> {
@@ -220,20 +250,15 @@ fn wait_of(op: &Op) -> Wait {
 pub struct Follow {
     engine: Engine,
     of: Of,
-    ready: VecDeque<(RunId, Entry)>,
+    /// What was read and not shown yet, each with its place in the log.
+    ready: VecDeque<(Lsn, RunId, Entry)>,
 }
 
 enum Of {
     /// The record to be read next, and the chain of the one before.
-    Run {
-        run: RunId,
-        next: Version,
-        last: Option<Chain>,
-        ended: bool,
-    },
-    All {
-        after: Lsn,
-    },
+    Run { run: RunId, next: Version, last: Option<Chain>, ended: bool },
+    /// How far it was read, and how far shown.
+    All { after: Lsn, shown: Lsn },
 }
 
 impl Follow {
@@ -244,7 +269,7 @@ impl Follow {
     /// [`RunError`], if the log cannot be read.
     pub async fn next(&mut self) -> Result<Option<(RunId, Entry)>, RunError> {
         loop {
-            if let Some(next) = self.ready.pop_front() {
+            if let Some(next) = self.show() {
                 return Ok(Some(next));
             }
             let run = match &self.of {
@@ -258,25 +283,34 @@ impl Follow {
             if self.ready.is_empty() && !over && more.await.is_err() {
                 // The engine stopped; what came before that is still to be had.
                 self.read()?;
-                return Ok(self.ready.pop_front());
+                return Ok(self.show());
             }
         }
     }
 
-    /// Where the reading stands, for [`Engine::follow_all`].
+    /// Behind the record that was shown last: pass it to [`Engine::follow_all`] to go on there.
     pub fn cursor(&self) -> u64 {
         match &self.of {
             Of::Run { next, .. } => next.0,
-            Of::All { after } => after.0,
+            Of::All { shown, .. } => shown.0,
         }
     }
 
+    fn show(&mut self) -> Option<(RunId, Entry)> {
+        let (lsn, run, entry) = self.ready.pop_front()?;
+        if let Of::All { after, shown } = &mut self.of {
+            *shown = if self.ready.is_empty() { *after } else { lsn };
+        }
+        Some((run, entry))
+    }
+
     fn read(&mut self) -> Result<(), RunError> {
+        let page = self.engine.shared.sizes.page;
         match &mut self.of {
             Of::Run { run, next, last, ended } => {
                 let log = &self.engine.shared.log;
                 // The last one that was read comes again: in another life of the run it is another one, and this one is gone.
-                let records = log.read(StreamId(run.0), Version(next.0.saturating_sub(1)), PAGE)?;
+                let records = log.read(StreamId(run.0), Version(next.0.saturating_sub(1)), page)?;
                 let mut records = records.iter();
                 if next.0 > 1 && records.next().map(|record| record.chain) != *last {
                     *ended = true;
@@ -287,20 +321,29 @@ impl Follow {
                         .map_err(|error| RunError::History { run: *run, reason: error.to_string() })?;
                     (*next, *last) = (Version(entry.version + 1), Some(record.chain));
                     *ended = entry.transition.events.iter().any(|event| event.is_terminal());
-                    self.ready.push_back((*run, entry));
+                    self.ready.push_back((record.lsn, *run, entry));
                 }
             }
-            Of::All { after } => {
+            Of::All { after, shown } => {
                 let log = &self.engine.shared.log;
                 for shard in 0..log.shards() {
-                    let feed = log.follow(Shard(shard), *after, PAGE)?;
-                    for record in feed.records.iter().filter(|record| record.format != TOMBSTONE) {
-                        let run = RunId(record.stream.0);
-                        let entry = Entry::decode(record)
-                            .map_err(|error| RunError::History { run, reason: error.to_string() })?;
-                        self.ready.push_back((run, entry));
+                    // A page may hold nothing but tombstones: what comes behind it is there already.
+                    loop {
+                        let feed = log.follow(Shard(shard), *after, page)?;
+                        for record in feed.records.iter().filter(|record| record.format != TOMBSTONE) {
+                            let run = RunId(record.stream.0);
+                            let entry = Entry::decode(record)
+                                .map_err(|error| RunError::History { run, reason: error.to_string() })?;
+                            self.ready.push_back((record.lsn, run, entry));
+                        }
+                        let before = std::mem::replace(after, feed.cursor);
+                        if !self.ready.is_empty() || before == feed.cursor {
+                            break;
+                        }
                     }
-                    *after = feed.cursor;
+                }
+                if self.ready.is_empty() {
+                    *shown = *after;
                 }
             }
         }

@@ -6,6 +6,7 @@ use crate::error::{RunError, TriggerError};
 use crate::failure::{Failure, decode, encode};
 use crate::history::Entry;
 use crate::runtime::Input;
+use crate::why::Why;
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::{Command, Origin, Outcome, Payload, RunId, SignalId, Span, Timestamp, Trigger};
 use serde::Serialize;
@@ -209,6 +210,15 @@ impl<O> RunHandle<O> {
     /// See [`Engine::describe`].
     pub fn describe(&self) -> Result<RunInfo, RunError> {
         self.engine.describe(self.id)
+    }
+
+    /// Why it does not move.
+    ///
+    /// # Errors
+    ///
+    /// See [`Engine::why`].
+    pub fn why(&self) -> Result<Why, RunError> {
+        self.engine.why(self.id)
     }
 
     /// Everything that has happened to it.

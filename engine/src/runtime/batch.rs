@@ -14,10 +14,6 @@ use rejoin_store::index::prefix;
 use rejoin_store::{NewRecord, StreamId, Version};
 use std::collections::{BTreeSet, VecDeque};
 
-/// How many records a batch may have before the starts of new runs, and cancellations that go further down, wait for a batch
-/// of their own. What a child's end does to its parent never waits.
-const BATCH: usize = 1024;
-
 #[derive(Default)]
 pub(super) struct Batch {
     records: Vec<NewRecord>,
@@ -41,6 +37,8 @@ impl Batch {
 
 struct Done {
     run: RunId,
+    /// When it happened, for the run: not before what happened to it last, also if the clock was put back.
+    time: Timestamp,
     events: Vec<Event>,
     due: Option<Timestamp>,
 }
@@ -170,7 +168,7 @@ impl Shard {
         let event = Event::Triggered(Box::new(trigger.clone()));
         let begin = || Run::begin(id, &event, now).map(Activation::new).map_err(|error| illegal(id, &error));
         let mut activation = begin()?;
-        let mut advance = if batch.records.len() < BATCH && !batch.careful {
+        let mut advance = if batch.records.len() < self.sizes.batch && !batch.careful {
             match self.advance(&mut activation, Command::Start, now) {
                 Ok(advance) => advance,
                 Err(Trouble::Rejected(rejection)) => return Err(Refusal::Rejected(rejection)),
@@ -202,7 +200,12 @@ impl Shard {
         let now = self.ports.clock.now().max(active.activation.run.time());
         match self.advance(&mut active.activation, command.clone(), now) {
             Ok(advance) => {
-                let forgotten = self.forgotten_children(&active, command)?;
+                let mut forgotten = self.forgotten_children(&active, command)?;
+                let asks = |event: &Event| matches!(event, Event::CancelRequested { .. });
+                if is_tree_cancel(command) && !advance.transition.events.iter().any(asks) {
+                    // It was being cancelled alone, and ends now: its children have not been told of the tree.
+                    forgotten.extend(active.activation.run.children());
+                }
                 self.put_active(id, active);
                 self.record(id, now, advance, batch)?;
                 batch.queue.extend(forgotten.into_iter().map(|child| Work::Command(child, command.clone())));
@@ -273,7 +276,11 @@ impl Shard {
             let work = cancel_of(effect, id);
             // A run that is being cancelled tells its children again when it is read from the log; others do not.
             let again = matches!(run.status(), Status::Cancelling(_));
-            if batch.records.len() >= BATCH && again { batch.later.extend(work) } else { batch.queue.extend(work) }
+            if batch.records.len() >= self.sizes.batch && again {
+                batch.later.extend(work)
+            } else {
+                batch.queue.extend(work)
+            }
         }
         if let (Some(outcome), Some(parent)) = (active.activation.outcome(), run.trigger().parent)
             && parent.awaited
@@ -285,7 +292,7 @@ impl Shard {
             batch.later.push(Work::Command(id, Command::Start));
         }
         self.warn_of_length(id, transition.events.len());
-        batch.done.push(Done { run: id, events: transition.events, due: transition.due });
+        batch.done.push(Done { run: id, time: now, events: transition.events, due: transition.due });
         Ok(())
     }
 
@@ -301,8 +308,8 @@ impl Shard {
 
     /// A transition has its place in the log: what it owes the world is noted for when it is durable.
     fn sequenced(&mut self, done: Done) {
-        let Done { run, events, due } = done;
-        self.timers.set(run, due);
+        let Done { run, time, events, due } = done;
+        self.timers.set(run, due, time);
         self.touched.push(run);
         let Some(active) = self.runs.get(&run) else { return };
         let machine = &active.activation.run;
@@ -312,9 +319,14 @@ impl Shard {
                     let task = machine.outstanding_step(*op);
                     self.owed.extend(task.map(|task| Owed::Step(run, task)));
                 }
-                Event::StepAttemptFailed { op, .. } | Event::OperationDropped { op } => self.steps.stop(run, *op),
+                Event::StepAttemptFailed { op, .. }
+                | Event::StepCompleted { op, .. }
+                | Event::StepFailed { op, .. }
+                | Event::OperationDropped { op } => self.steps.stop(run, *op),
+                Event::CancelRequested { .. } => self.steps.begin_no_more(run),
                 Event::CancelDelivered { .. } | Event::ContinuedAsNew(_) => self.steps.stop_all(run),
                 event if event.is_terminal() => {
+                    self.timers.keep(run, None);
                     self.steps.stop_all(run);
                     self.owed.push(Owed::Closed(run));
                 }

@@ -30,6 +30,7 @@ pub(crate) enum Input {
 }
 
 /// An execution of a step that has ended.
+#[cfg_attr(feature = "testkit", derive(Clone))]
 pub(crate) struct StepDone {
     pub(crate) run: RunId,
     pub(crate) incarnation: u32,

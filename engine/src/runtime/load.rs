@@ -14,12 +14,12 @@ impl Shard {
     /// Takes over the runs of the log: those that something must be done for are loaded, the others wait where they are.
     pub(crate) fn recover(&mut self) -> Result<(), Failure> {
         let now = self.ports.clock.now();
-        self.timers.refill(&*self.log, now)?;
+        self.timers.refill(&*self.log, now, self.sizes.timers)?;
         let log = self.log.clone();
         let active = || RunStatus::ALL.into_iter().filter(|status| status.is_active());
         let groups = listing::groups(&*log, &[])?;
         let heads = groups.iter().flat_map(|group| active().map(|status| listing::with_status(group, status)));
-        let mut found = Merged::new(&*log, tables::LIST, heads.collect(), Times::default(), None)?;
+        let mut found = Merged::new(&*log, self.sizes.listed, tables::LIST, heads.collect(), Times::default(), None)?;
         // All of them first: what goes on moves in the list.
         let mut runs = Vec::new();
         while let Some((_, listed)) = found.next()? {
@@ -53,7 +53,7 @@ impl Shard {
         for effect in run.outstanding() {
             match effect {
                 Effect::Start => self.later.push_back(Work::Command(id, Command::Start)),
-                Effect::RunStep(task) if task.at <= now => self.owed.push(Owed::Step(id, task)),
+                Effect::RunStep(task) if task.is_due(now) => self.owed.push(Owed::Step(id, task)),
                 // Its pause is not over; the timer brings it.
                 Effect::RunStep(_) => {}
                 cancel @ Effect::CancelChild { .. } => self.later.extend(cancel_of(cancel, id)),

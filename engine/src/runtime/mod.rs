@@ -10,14 +10,18 @@ mod ports;
 mod recent;
 mod retention;
 mod shard;
+mod sizes;
 mod steps;
 mod timers;
 pub(crate) mod tokio;
 mod watch;
 
+#[cfg(feature = "testkit")]
+pub(crate) use inbox::StepDone;
 pub(crate) use inbox::{Closed, Inbox, Input, Refused};
 pub use ports::{Clock, Entropy, Ports, Spawn, Task};
 pub(crate) use shard::Shard;
+pub(crate) use sizes::Sizes;
 pub(crate) use watch::{Busy, Watchers};
 
 use rejoin_machine::{Limits, RunId};

@@ -1,5 +1,6 @@
 //! What the runtime needs from the world, so that a simulator can be the world.
 
+use crate::context::Attempt;
 use rejoin_machine::Timestamp;
 use std::pin::Pin;
 
@@ -14,8 +15,8 @@ pub trait Clock: Send + Sync {
 
 /// Where steps are executed.
 pub trait Spawn: Send + Sync {
-    /// Executes a task that waits now and then.
-    fn spawn(&self, task: Task);
+    /// Executes an attempt of a step, which waits now and then.
+    fn spawn(&self, attempt: &Attempt, task: Task);
     /// Executes a task that keeps its thread.
     fn spawn_blocking(&self, task: Box<dyn FnOnce() + Send>);
 }

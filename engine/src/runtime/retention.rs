@@ -13,10 +13,6 @@ use rejoin_store::{Failure, NewRecord, StreamId, TOMBSTONE};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many entries one sweep looks at, and after how many deleted runs it ends: those that are alive have their turn between
-/// sweeps.
-const ENTRIES: usize = 2048;
-const RUNS: usize = 512;
 /// The pause before the next sweep where there is more to do.
 const PAUSE: Span = Span(10_000);
 /// The least and the longest pause where there is not.
@@ -93,9 +89,8 @@ impl Shard {
 
     /// Writes the tombstones.
     fn bury(&mut self, tree: &[Doomed]) -> Result<(), Failure> {
-        const BATCH: usize = 1024;
         let time = self.ports.clock.now().0;
-        for part in tree.chunks(BATCH) {
+        for part in tree.chunks(self.sizes.tombstones) {
             let tombstone = |doomed: &Doomed| {
                 let stream = StreamId(doomed.run.0);
                 let expected = self.log.head(stream)?.version;
@@ -148,7 +143,8 @@ impl Shard {
         let heads = groups.iter().flat_map(|group| closed().map(|status| listing::with_status(group, status)));
         let times = Times { from: None, until: Some(cutoff) };
         let reached = self.retention.reached.remove(project);
-        let mut entries = Merged::new(&*log, tables::LIST, heads.collect(), times, reached.as_deref())?;
+        let mut entries =
+            Merged::new(&*log, self.sizes.listed, tables::LIST, heads.collect(), times, reached.as_deref())?;
         let (mut looked, mut deleted) = (0, 0);
         while let Some((place, Listed { stream, row, .. })) = entries.next()? {
             let root = row.filter(|row| RunRow::decode(row).is_some_and(|row| self.is_root(&row)));
@@ -167,7 +163,7 @@ impl Shard {
                 }
             }
             looked += 1;
-            if looked == ENTRIES || deleted >= RUNS {
+            if looked == self.sizes.swept || deleted >= self.sizes.deleted {
                 self.retention.reached.insert(project.to_owned(), place.to_vec());
                 return Ok(true);
             }

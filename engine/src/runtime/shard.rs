@@ -5,6 +5,7 @@ use super::inbox::{Inbox, Input, Reply, StepDone};
 use super::ports::Ports;
 use super::recent::Recent;
 use super::retention::Retention;
+use super::sizes::Sizes;
 use super::steps::Steps;
 use super::timers::Timers;
 use super::watch::{Busy, Watchers};
@@ -19,12 +20,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How much of one run time may bring about before it is others' turn.
-const TURNS: u32 = 100;
-
-/// How many runs time wakes before others have their turn, and the log its commit.
-const AT_ONCE: usize = 512;
-
 /// How long an index that has failed is left alone.
 const WITHOUT_INDEX: Span = Span(10_000_000);
 
@@ -35,6 +30,7 @@ pub(crate) struct Shard {
     pub(super) log: Arc<dyn Log>,
     pub(super) ports: Ports,
     pub(super) settings: Settings,
+    pub(crate) sizes: Sizes,
     pub(super) around: Surroundings,
     pub(super) runs: RunMap<Box<Active>>,
     /// Runs that only wait, longest first: what may be dropped from memory.
@@ -83,6 +79,7 @@ pub(super) enum Work {
 pub(super) enum Owed {
     Triggered(Reply<(), TriggerError>, Result<(), TriggerError>),
     Done(Reply<(), RunError>, Result<(), RunError>),
+    Refused(Reply<Outcome, RunError>, RunError),
     Step(RunId, StepTask),
     Closed(RunId),
 }
@@ -131,6 +128,7 @@ impl Shard {
             log,
             ports,
             settings,
+            sizes: Sizes::default(),
             around,
             runs: RunMap::default(),
             parked: BTreeMap::new(),
@@ -177,13 +175,16 @@ impl Shard {
 
     /// Wakes the runs whose time has come.
     pub(crate) fn fire(&mut self) {
+        if self.failed.is_some() {
+            return;
+        }
         let now = self.ports.clock.now();
         if self.again_at <= now {
             self.again_at = Timestamp(i64::MAX);
             self.later.append(&mut self.stalled);
         }
         self.more_due = true;
-        for _ in 0..AT_ONCE {
+        for _ in 0..self.sizes.woken {
             let Some(run) = self.timers.take_due(now) else {
                 self.more_due = false;
                 break;
@@ -206,7 +207,7 @@ impl Shard {
         }
         if self.failed.is_none() {
             let now = self.ports.clock.now();
-            match self.timers.refill(&*self.log, now) {
+            match self.timers.refill(&*self.log, now, self.sizes.timers) {
                 Ok(()) => {}
                 Err(failure @ Failure::Index(_)) => {
                     tracing::error!(%failure, "runs that are due in more than a minute are not woken until a restart makes the index again");
@@ -359,14 +360,25 @@ impl Shard {
             }
             // Whoever asked may be gone.
             Ok(Some(outcome)) => drop(reply.send(Ok(outcome))),
-            Err(refusal) => drop(reply.send(Err(refusal.into()))),
+            // A refusal may rest on what is not durable yet.
+            Err(refusal) => self.owed.push(Owed::Refused(reply, refusal.into())),
         }
     }
 
+    /// An attempt answers that has answered before: what it says means nothing unless the attempt is still the one that is
+    /// waited for.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn answer_again(&mut self, done: StepDone) {
+        self.end_attempt(done);
+    }
+
     fn step_done(&mut self, done: StepDone) {
-        if !self.steps.returned(&done) {
-            return;
+        if self.steps.returned(&done) {
+            self.end_attempt(done);
         }
+    }
+
+    fn end_attempt(&mut self, done: StepDone) {
         let StepDone { run, incarnation, op, attempt, result: Some(result), .. } = done else { return };
         if self.failed.is_some() {
             return;
@@ -391,7 +403,7 @@ impl Shard {
     /// Does everything that time has brought to a run.
     fn wake(&mut self, run: RunId, now: Timestamp) {
         for turn in 0.. {
-            if turn == TURNS {
+            if turn == self.sizes.turns {
                 // Others have their turn, and the log its commit.
                 return self.timers.keep(run, Some(now));
             }
@@ -408,13 +420,21 @@ impl Shard {
         let Some(active) = self.runs.get(&run) else { return };
         for effect in active.activation.run.outstanding() {
             if let Effect::RunStep(task) = effect
-                && task.at <= now
+                && task.is_due(now)
+                && !self.has_answered(run, task)
             {
                 self.owed.push(Owed::Step(run, task));
             }
         }
         let due = active.activation.run.next_due(now);
         self.timers.keep(run, due);
+    }
+
+    /// Whether the attempt has its result, which waits for room on the disk.
+    fn has_answered(&self, run: RunId, task: StepTask) -> bool {
+        let of = |command: &Command| matches!(command, Command::EndAttempt { op, attempt, .. } if (*op, *attempt) == (task.op, task.attempt));
+        let waiting = self.stalled.iter().chain(&self.later);
+        waiting.into_iter().any(|work| matches!(work, Work::Of(_, id, command) if *id == run && of(command)))
     }
 
     /// Does work that nobody waits for.
@@ -474,6 +494,7 @@ impl Shard {
                 // Whoever asked may be gone.
                 Owed::Triggered(reply, result) => drop(reply.send(result)),
                 Owed::Done(reply, result) => drop(reply.send(result)),
+                Owed::Refused(reply, error) => drop(reply.send(Err(error))),
                 Owed::Step(run, task) => self.execute(run, task),
                 Owed::Closed(run) => self.closed(run),
             }
@@ -532,6 +553,7 @@ impl Shard {
                 // Whoever asked may be gone.
                 Owed::Triggered(reply, _) => drop(reply.send(Err(TriggerError::Store(failure.clone())))),
                 Owed::Done(reply, _) => drop(reply.send(Err(RunError::Store(failure.clone())))),
+                Owed::Refused(reply, _) => drop(reply.send(Err(RunError::Store(failure.clone())))),
                 Owed::Step(..) | Owed::Closed(_) => {}
             }
         }

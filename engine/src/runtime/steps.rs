@@ -99,11 +99,15 @@ impl Steps {
         self.running += 1;
         self.out += 1;
         let (inbox, spawn, round) = (self.inbox.clone(), self.spawn.clone(), self.round);
-        self.spawn.spawn(Box::pin(async move {
-            let Attempt { run, incarnation, op, number } = attempt;
-            let result = or_stopped(perform(body, attempt, spawn), stopped).await;
-            inbox.push(Input::StepDone(StepDone { run, incarnation, op, attempt: number, serial, round, result }));
-        }));
+        let of = attempt.clone();
+        self.spawn.spawn(
+            &of,
+            Box::pin(async move {
+                let Attempt { run, incarnation, op, number } = attempt;
+                let result = or_stopped(perform(body, attempt, spawn), stopped).await;
+                inbox.push(Input::StepDone(StepDone { run, incarnation, op, attempt: number, serial, round, result }));
+            }),
+        );
     }
 
     /// Nobody wants the result of this operation any more.
@@ -119,6 +123,12 @@ impl Steps {
             let key = *key;
             self.executing.remove(&key);
         }
+        self.begin_no_more(run);
+    }
+
+    /// What waits for a place is not wanted any more; what is being executed may end.
+    pub(crate) fn begin_no_more(&mut self, run: RunId) {
+        let of_run = (run, OpNo(0))..=(run, OpNo(u32::MAX));
         while let Some((key, _)) = self.wanted.range(of_run.clone()).next() {
             let key = *key;
             self.wanted.remove(&key);
@@ -199,7 +209,7 @@ mod tests {
     struct Never;
 
     impl Spawn for Never {
-        fn spawn(&self, _: Task) {}
+        fn spawn(&self, _: &Attempt, _: Task) {}
         fn spawn_blocking(&self, _: Box<dyn FnOnce() + Send>) {}
     }
 

@@ -9,8 +9,6 @@ use std::ops::Bound;
 
 /// How far ahead timers are kept in memory.
 const WINDOW: Span = Span(60_000_000);
-/// How many are read from the index at a time.
-const PAGE: usize = 10_000;
 
 /// The timers that fire within the window.
 pub(crate) struct Timers {
@@ -32,9 +30,11 @@ impl Timers {
         }
     }
 
-    /// The run is to be woken then, or not at all. The index knows of it too.
-    pub(crate) fn set(&mut self, run: RunId, due: Option<Timestamp>) {
-        self.keep(run, due.filter(|due| *due <= self.horizon));
+    /// The run is to be woken then, or not at all. The index knows of it too. If it is due already it stays so: the next attempt
+    /// of a step may be what it is due for, and that is no event.
+    pub(crate) fn set(&mut self, run: RunId, due: Option<Timestamp>, now: Timestamp) {
+        let overdue = self.of.get(&run).copied().filter(|known| *known <= now);
+        self.keep(run, overdue.or(due.filter(|due| *due <= self.horizon)));
     }
 
     /// The run is to be woken then, and the index does not know: that the next attempt of a step has begun is no event, so
@@ -88,34 +88,36 @@ impl Timers {
         self.not_before = time;
     }
 
-    /// Moves the window on, when half of it has passed. Everything must be durable.
-    pub(crate) fn refill(&mut self, log: &dyn Log, now: Timestamp) -> Result<(), Failure> {
+    /// Moves the window on, when half of it has passed, reading `page` timers at a time. Everything must be durable.
+    pub(crate) fn refill(&mut self, log: &dyn Log, now: Timestamp, page: usize) -> Result<(), Failure> {
         let horizon = now.after(WINDOW);
         if horizon.since(self.horizon) < Span(WINDOW.0 / 2) || now < self.not_before {
             return Ok(());
         }
         let before = self.horizon;
-        let result = self.read(log, before, horizon);
+        let result = self.read(log, before, horizon, page);
         if result.is_err() {
             self.horizon = before;
         }
         result
     }
 
-    fn read(&mut self, log: &dyn Log, before: Timestamp, horizon: Timestamp) -> Result<(), Failure> {
+    fn read(&mut self, log: &dyn Log, before: Timestamp, horizon: Timestamp, page: usize) -> Result<(), Failure> {
         let mut from = time_key(before).to_vec();
         let to = time_key(horizon.after(Span(1)));
         self.horizon = horizon;
         loop {
             let range = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
-            let found = log.scan(tables::DUE, range, PAGE)?;
+            let found = log.scan(tables::DUE, range, page)?;
             for (key, stream) in &found {
-                if let Some(due) = time_of_key(key) {
-                    self.set(RunId(stream.0), Some(due));
+                let run = RunId(stream.0);
+                // What memory knows of is newer than the index.
+                if let Some(due) = time_of_key(key).filter(|_| !self.of.contains_key(&run)) {
+                    self.keep(run, Some(due));
                 }
             }
             match found.last() {
-                Some((key, _)) if found.len() == PAGE => from = [&key[..], &[0]].concat(),
+                Some((key, _)) if found.len() == page => from = [&key[..], &[0]].concat(),
                 Some(_) | None => return Ok(()),
             }
         }
@@ -130,11 +132,11 @@ mod tests {
     fn timers_come_in_order_and_once() {
         let mut timers = Timers { horizon: Timestamp(100), ..Timers::new() };
         let (a, b, c) = (RunId([1; 16]), RunId([2; 16]), RunId([3; 16]));
-        timers.set(a, Some(Timestamp(30)));
-        timers.set(b, Some(Timestamp(10)));
-        timers.set(c, Some(Timestamp(5)));
-        timers.set(c, None);
-        timers.set(a, Some(Timestamp(20)));
+        timers.set(a, Some(Timestamp(30)), Timestamp(0));
+        timers.set(b, Some(Timestamp(10)), Timestamp(0));
+        timers.set(c, Some(Timestamp(5)), Timestamp(0));
+        timers.set(c, None, Timestamp(0));
+        timers.set(a, Some(Timestamp(20)), Timestamp(0));
         assert_eq!(timers.take_due(Timestamp(9)), None);
         assert_eq!(timers.take_due(Timestamp(50)), Some(b));
         assert_eq!(timers.take_due(Timestamp(50)), Some(a));
@@ -142,9 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn inv_e5_what_is_due_already_is_not_forgotten_when_something_else_happens() {
+        let mut timers = Timers { horizon: Timestamp(100), ..Timers::new() };
+        let run = RunId([1; 16]);
+        timers.set(run, Some(Timestamp(30)), Timestamp(0));
+        timers.set(run, None, Timestamp(29));
+        assert_eq!(timers.take_due(Timestamp(50)), None);
+        timers.set(run, Some(Timestamp(30)), Timestamp(0));
+        timers.set(run, None, Timestamp(30));
+        assert_eq!(timers.take_due(Timestamp(50)), Some(run));
+    }
+
+    #[test]
     fn what_lies_beyond_the_horizon_stays_in_the_index() {
         let mut timers = Timers { horizon: Timestamp(100), ..Timers::new() };
-        timers.set(RunId([1; 16]), Some(Timestamp(101)));
+        timers.set(RunId([1; 16]), Some(Timestamp(101)), Timestamp(0));
         assert_eq!(timers.take_due(Timestamp(1000)), None);
     }
 }

@@ -6,6 +6,7 @@ use super::inbox::Inbox;
 use super::ports::{Clock, Entropy, Spawn, Task};
 use super::shard::Shard;
 use super::watch::Busy;
+use crate::context::Attempt;
 use rejoin_machine::Timestamp;
 use rejoin_store::Failure;
 use std::collections::hash_map::RandomState;
@@ -67,7 +68,7 @@ impl TokioSpawn {
 }
 
 impl Spawn for TokioSpawn {
-    fn spawn(&self, task: Task) {
+    fn spawn(&self, _: &Attempt, task: Task) {
         drop(self.0.spawn(task));
     }
     fn spawn_blocking(&self, task: Box<dyn FnOnce() + Send>) {

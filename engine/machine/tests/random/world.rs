@@ -69,6 +69,29 @@ impl World {
         self.history.push((event, self.now, self.run.clone()));
     }
 
+    /// Replays what happened from the bytes of its events, and finds the very states that there were: from the trigger, and
+    /// from the first event of the last incarnation.
+    pub fn replay(&self) {
+        let mut replayed: Option<Run> = None;
+        let mut incarnation: Option<Run> = None;
+        for (event, time, live) in &self.history {
+            let event: Event = round_trip(event);
+            let begun = Run::begin(RUN, &event, *time).ok();
+            for run in [&mut replayed, &mut incarnation].into_iter().flatten() {
+                assert_eq!(run.apply(&event, *time), Ok(()));
+            }
+            incarnation = begun.clone().or(incarnation);
+            replayed = replayed.or(begun);
+            for run in [&replayed, &incarnation] {
+                assert_eq!(run.as_ref(), Some(live));
+                let run = run.as_ref().expect("it was just compared");
+                assert!(run.outstanding().eq(live.outstanding()));
+                assert_eq!(run.next_due(*time), live.next_due(*time));
+                assert_eq!(run.is_suspended(), live.is_suspended());
+            }
+        }
+    }
+
     /// Whatever came before: once its children have ended and its grace is over, a cancelled run has ended.
     pub fn end(&mut self) {
         let (by, reason) = ("the test".to_string(), "enough".to_string());
@@ -93,6 +116,25 @@ impl World {
             }
         }
         assert!(!self.ask(Command::Wake { jitter: 0 }));
+    }
+}
+
+/// Asks everything that can be asked.
+pub fn examine(run: &Run, now: Timestamp) {
+    let _ = (run.outstanding().count(), run.next_due(now), run.is_suspended(), run.children().count());
+    let (by, reason) = (String::new(), String::new());
+    let commands = [
+        Command::Start,
+        Command::Wake { jitter: u32::MAX },
+        Command::Cancel { cause: Cause::Tree, by, reason, grace: None },
+        Command::Unwedge,
+    ];
+    for command in commands {
+        let Ok(events) = run.decide(command, now, &Limits::default()) else { continue };
+        let mut next = run.clone();
+        for event in events.iter().filter(|_| now >= run.time()) {
+            next.apply(event, now).unwrap_or_else(|error| panic!("decided, but {error}: {event:?} for {run:?}"));
+        }
     }
 }
 
