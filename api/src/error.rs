@@ -1,8 +1,10 @@
 //! What a command may have to say instead of an answer. Each message says what to do.
 
+use crate::heads::Missing;
 use crate::history::Fault;
 use rejoin::RunId;
-use rejoin_store::{Damage, Failure, OpenError};
+use rejoin::export::BadLine;
+use rejoin_store::{Damage, Failure, Lsn, OpenError};
 use std::io;
 use thiserror::Error;
 
@@ -26,11 +28,47 @@ pub(crate) enum Trouble {
     AmbiguousRun { given: String, examples: Vec<RunId>, count: usize },
     #[error(transparent)]
     History(#[from] Fault),
+    #[error("run {run} has no record {at}; its last one is {last}")]
+    NoRecord { run: RunId, at: u64, last: u64 },
+    #[error("run {run}, event {version}.{index}: {reason}; `rejoin verify` says where that stands")]
+    Impossible { run: RunId, version: u64, index: usize, reason: String },
+    #[error("{path} is no file of heads ({}{reason}); give one that `rejoin head` wrote", at_line(*.line))]
+    Heads { path: String, line: usize, reason: String },
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    #[error("the index {path} cannot be examined: {reason}")]
+    IndexUnread { path: String, reason: String },
+    #[error("the index holds what the log does not give: {}{what}; `rejoin reindex` makes it again", of_run(*.run))]
+    IndexDiffers { run: Option<RunId>, what: String },
+    #[error(
+        "the index has seen the log up to record {index}, and the log ends at {log}: records that were acknowledged are \
+         missing; restore the log from a copy"
+    )]
+    IndexAhead { index: Lsn, log: Lsn },
+    #[error("{0}; nothing was imported")]
+    Import(#[from] BadLine),
+    #[error(
+        "line {line}, run {run}, version {version}: the folder has another history of this run up to here; nothing was \
+         imported"
+    )]
+    Conflict { line: u64, run: RunId, version: u64 },
+    #[error("failed to keep the lines in a temporary file ({0}); nothing was imported")]
+    Spool(io::Error),
+    #[error("failed to import after {written} records: {reason}; give the same file again to go on")]
+    Interrupted { written: u64, reason: String },
     /// The index is in the way of a new one.
     #[error("{path} cannot be removed ({reason}); do so as a user who may, and start again")]
     Index { path: String, reason: String },
     #[error("failed to write to stdout: {0}")]
     Output(io::Error),
+}
+
+fn at_line(line: usize) -> String {
+    if line == 0 { String::new() } else { format!("line {line}: ") }
+}
+
+fn of_run(run: Option<RunId>) -> String {
+    run.map(|run| format!("run {run}: ")).unwrap_or_default()
 }
 
 fn listed(examples: &[RunId], count: usize) -> String {

@@ -1,21 +1,25 @@
 //! Histories held against the machine: what is in the log must also be something that could have happened.
 
-use rejoin::codec::CodecError;
+use foldhash::fast::RandomState;
+use rejoin::codec::{self, CodecError};
 use rejoin::history::Entry;
-use rejoin::{Event, RunId};
+use rejoin::{Event, RunId, Timestamp};
 use rejoin_machine::{IllegalEvent, Run, Status};
-use rejoin_store::Record;
+use rejoin_store::journal::Seen;
 use std::collections::HashMap;
 use thiserror::Error;
 
 /// A record that is as it was written, and yet cannot be read or cannot have happened.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("run {run}, {}: {reason}; {advice}", place(*.version, *.index))]
+#[error("run {run}, {} ({file}, byte {offset}): {reason}; {advice}", place(*.version, *.index))]
 pub(crate) struct Fault {
     pub(crate) run: RunId,
     pub(crate) version: u64,
     /// The event within the record; `None` if it is about the whole record.
     pub(crate) index: Option<usize>,
+    /// Where the record stands.
+    pub(crate) file: String,
+    pub(crate) offset: u64,
     pub(crate) reason: String,
     /// What to do about it.
     pub(crate) advice: &'static str,
@@ -26,8 +30,9 @@ const ASK: &str = "the record is as it was written: keep a copy of the folder an
 
 impl Fault {
     /// A record, or an event of it, that the run's history makes impossible.
-    pub(crate) fn impossible(run: RunId, version: u64, index: Option<usize>, reason: String) -> Fault {
-        Fault { run, version, index, reason, advice: ASK }
+    pub(crate) fn impossible(seen: &Seen<'_>, index: Option<usize>, reason: String) -> Fault {
+        let (run, version, file) = (RunId(seen.stream.0), seen.version.0, seen.file.to_owned());
+        Fault { run, version, index, file, offset: seen.offset, reason, advice: ASK }
     }
 }
 
@@ -39,26 +44,31 @@ fn place(version: u64, index: Option<usize>) -> String {
 }
 
 /// The record as what it says happened.
-pub(crate) fn decode(record: &Record) -> Result<Entry, Fault> {
-    Entry::decode(record).map_err(|error| {
-        let advice = match error {
-            CodecError::UnknownFormat(_) => "read the folder with that one",
-            CodecError::Malformed(_) => ASK,
-        };
-        let (run, version) = (RunId(record.stream.0), record.version.0);
-        Fault { run, version, index: None, reason: error.to_string(), advice }
-    })
+pub(crate) fn decode(seen: &Seen<'_>) -> Result<Entry, Fault> {
+    let (version, time) = (seen.version.0, Timestamp(seen.time));
+    match codec::decode(seen.format, seen.payload) {
+        Ok(transition) => Ok(Entry { version, time, transition }),
+        Err(error) => {
+            let advice = match error {
+                CodecError::UnknownFormat(_) => "read the folder with that one",
+                CodecError::Malformed(_) => ASK,
+            };
+            Err(Fault { advice, ..Fault::impossible(seen, None, error.to_string()) })
+        }
+    }
 }
 
 /// Every run, as the records so far have made it.
 #[derive(Default)]
 pub(crate) struct Histories {
-    runs: HashMap<RunId, Stand>,
+    runs: HashMap<RunId, Stand, RandomState>,
     /// The first fault of each run that has one, in log order.
     pub(crate) faults: Vec<Fault>,
 }
 
 enum Stand {
+    /// Nothing has happened to it.
+    New,
     Alive(Box<Run>),
     /// Nothing can happen to it any more, so the name of its end is all that is kept in memory.
     Ended(&'static str),
@@ -73,44 +83,47 @@ impl Histories {
     }
 
     /// Applies a record to its run.
-    pub(crate) fn take(&mut self, record: &Record) {
-        let id = RunId(record.stream.0);
-        let before = self.runs.remove(&id);
-        let after = match (before, decode(record)) {
-            (Some(Stand::Faulty), _) => Ok(Stand::Faulty),
+    pub(crate) fn take(&mut self, seen: &Seen<'_>, decoded: Result<&Entry, Fault>) {
+        let id = RunId(seen.stream.0);
+        let stand = self.runs.entry(id).or_insert(Stand::New);
+        let before = std::mem::replace(stand, Stand::Faulty);
+        let after = match (before, decoded) {
+            (Stand::Faulty, _) => Ok(Stand::Faulty),
             (before, Ok(entry)) => {
-                follow(before, id, &entry).map_err(|(index, why)| Fault::impossible(id, entry.version, index, why))
+                follow(before, id, entry).map_err(|(index, why)| Fault::impossible(seen, index, why))
             }
             (_, Err(fault)) => Err(fault),
         };
-        let after = after.unwrap_or_else(|fault| {
-            self.faults.push(fault);
-            Stand::Faulty
-        });
-        self.runs.insert(id, after);
+        match after {
+            Ok(after) => *stand = after,
+            Err(fault) => self.faults.push(fault),
+        }
     }
 }
 
 /// A run after one more record; or the event that does not fit, and why.
-fn follow(mut stand: Option<Stand>, id: RunId, entry: &Entry) -> Result<Stand, (Option<usize>, String)> {
-    if let Some(Stand::Alive(run)) = &stand
+fn follow(mut stand: Stand, id: RunId, entry: &Entry) -> Result<Stand, (Option<usize>, String)> {
+    if let Stand::Alive(run) = &stand
         && entry.time < run.time()
     {
         return Err((None, "it is dated before the record ahead of it".to_owned()));
     }
     for (index, event) in entry.transition.events.iter().enumerate() {
         let illegal = |error: IllegalEvent| (Some(index), error.to_string());
-        stand = Some(match stand {
-            None => begin(id, event, entry).map_err(illegal)?,
-            Some(Stand::Alive(mut run)) => {
+        stand = match stand {
+            Stand::New => begin(id, event, entry).map_err(illegal)?,
+            Stand::Alive(mut run) => {
                 run.apply(event, entry.time).map_err(illegal)?;
                 rest(run)
             }
-            Some(Stand::Ended(state)) => return Err(illegal(IllegalEvent { event: event.name(), state })),
-            Some(Stand::Faulty) => Stand::Faulty,
-        });
+            Stand::Ended(state) => return Err(illegal(IllegalEvent { event: event.name(), state })),
+            Stand::Faulty => Stand::Faulty,
+        };
     }
-    stand.ok_or_else(|| (None, "it should trigger the run, and has no event".to_owned()))
+    match stand {
+        Stand::New => Err((None, "it should trigger the run, and has no event".to_owned())),
+        stand => Ok(stand),
+    }
 }
 
 fn begin(id: RunId, event: &Event, entry: &Entry) -> Result<Stand, IllegalEvent> {
@@ -131,7 +144,7 @@ fn rest(run: Box<Run>) -> Stand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rejoin::{Payload, Timestamp, Transition};
+    use rejoin::{Payload, Transition};
     use rejoin_machine::{Boundary, Origin, Target, Trigger};
     use rejoin_store::{GENESIS, Lsn, StreamId, Version};
 
@@ -171,15 +184,19 @@ mod tests {
         let mut histories = Histories::default();
         for (version, (time, events)) in (1..).zip(records) {
             let transition = Transition { events: events.to_vec(), ..Transition::default() };
-            histories.take(&Record {
+            let seen = Seen {
                 lsn: Lsn(version),
                 stream: StreamId([7; 16]),
                 version: Version(version),
                 time: *time,
-                format: rejoin::codec::TRANSITION,
+                format: codec::TRANSITION,
+                previous: Lsn(0),
                 chain: GENESIS,
-                payload: rejoin::codec::encode(&transition).unwrap(),
-            });
+                payload: &codec::encode(&transition).unwrap(),
+                file: "a file",
+                offset: 0,
+            };
+            histories.take(&seen, decode(&seen).as_ref().map_err(Clone::clone));
         }
         let said = histories.faults.first().map(|fault| (place(fault.version, fault.index), &*fault.reason));
         let said = said.map(|(place, reason)| format!("{place}: {reason}"));

@@ -1,13 +1,17 @@
 //! The command line of Rejoin.
 //!
-//! `reindex` makes the index again. `verify`, `runs` and `events` read the log of a stopped process and nothing else: no index, no engine, no lock file
-//! that is not there already. Data goes to stdout, everything else to stderr.
+//! `reindex` makes the index again and `import` adds records. The others read the folder of a stopped process and change
+//! nothing there: they start no engine and make no lock file that is not there already. Data goes to stdout, everything else to stderr.
 
 mod cli;
 mod error;
+mod find;
+mod heads;
 mod history;
+mod index;
 mod log;
 mod output;
+mod stands;
 mod wire;
 
 #[global_allocator]

@@ -18,9 +18,10 @@ fn on(folder: &Path, before: &[&str], after: &[&str]) -> Said {
     rejoin(before.iter().chain([&folder]).chain(after))
 }
 
-/// The three commands, in both formats, each on a run that exists.
+/// The commands that change nothing, in both formats, each on a run that exists.
 fn all(run: RunId) -> Vec<(&'static str, Vec<String>)> {
-    let commands = [("verify", None), ("runs", None), ("events", Some(run.to_string()))];
+    let of_run = ["events", "replay", "why", "export"].map(|name| (name, Some(run.to_string())));
+    let commands = [[("verify", None), ("runs", None), ("doctor", None), ("head", None)], of_run].concat();
     let formats = [vec![], vec!["--json".to_owned()]];
     let with = |(name, run): &(_, Option<String>), format: &Vec<String>| {
         (*name, run.iter().chain(format).cloned().collect::<Vec<_>>())
@@ -141,8 +142,16 @@ fn a_history_that_cannot_have_happened_is_named_with_its_place() {
         let place = (&fault["run"], &fault["version"], &fault["index"]);
         assert_eq!(place, (&run.to_string().into(), &version.into(), &index.into()));
     }
-    assert!(said.err.contains(&format!("error: run {bad}, event 2.1: StepCompleted cannot happen")), "{said:?}");
-    assert!(said.err.contains(&format!("error: run {odd}, record 2: format 9 is not known")), "{said:?}");
+    for (fault, (run, place, reason)) in faults
+        .iter()
+        .zip([(bad, "event 2.1", "StepCompleted cannot happen"), (odd, "record 2", "format 9 is not known")])
+    {
+        let offset = fault["offset"].as_u64().unwrap();
+        let named = format!("error: run {run}, {place} ({SEGMENT}, byte {offset}): {reason}");
+        assert!(said.err.contains(&named), "{named}: {said:?}");
+        let bytes = fs::read(folder.path().join(SEGMENT)).unwrap();
+        assert_eq!(bytes[offset as usize + 8..offset as usize + 24], run.0, "the record stands there");
+    }
     assert!(on(folder.path(), &["verify"], &[]).out.contains("histories  4 cannot be applied"));
 
     let said = on(folder.path(), &["runs"], &["--json"]);
@@ -154,7 +163,7 @@ fn a_history_that_cannot_have_happened_is_named_with_its_place() {
 
     let said = on(folder.path(), &["events"], &["0303", "--json"]);
     assert_eq!((said.status, said.json().len()), (1, 1), "{said:?}");
-    assert!(said.err.contains("record 2: format 9 is not known"), "{said:?}");
+    assert!(said.err.contains("record 2 (") && said.err.contains("format 9 is not known"), "{said:?}");
 }
 
 #[test]

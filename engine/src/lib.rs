@@ -42,6 +42,7 @@ mod combine;
 mod context;
 mod engine;
 mod error;
+pub mod export;
 mod failure;
 pub mod history;
 mod listing;
@@ -51,6 +52,8 @@ mod runtime;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time;
+pub mod upgrade;
+pub mod why;
 mod workflow;
 
 pub use combine::{
@@ -70,6 +73,8 @@ pub use rejoin_machine::{CallKey, Event, FailureKind, Limits, OpNo, Payload, Rej
 pub use rejoin_store::disk;
 pub use rejoin_store::journal::Progress;
 pub use runtime::{Clock, Entropy, IndexKind, Ports, Settings, Spawn, Task};
+pub use upgrade::Upgrade;
+pub use why::Why;
 pub use workflow::Workflow;
 
 /// The library's result.
@@ -79,3 +84,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+// And those of the guide to testing.
+#[cfg(all(doctest, feature = "testkit"))]
+#[doc = include_str!("../../docs/testing.md")]
+struct TestingGuide;

@@ -1,9 +1,15 @@
 //! The commands. One file each; what they print is made in [`crate::output`] and [`crate::wire`].
 
+mod doctor;
 mod events;
+mod export;
+mod head;
+mod import;
 mod reindex;
+mod replay;
 mod runs;
 mod verify;
+mod why;
 
 use crate::output::Console;
 use clap::{Args, Parser, Subcommand};
@@ -14,7 +20,7 @@ const STATUS: &str = "\
 Data goes to stdout, everything else to stderr.
 Exit status: 0 all is well; 1 something is wrong, and named on stderr; 2 the command was not understood.";
 
-/// Durable workflows: reads the log of a stopped engine, and makes its index again.
+/// Durable workflows: reads and checks the log of a stopped engine, and makes its index again.
 #[derive(Parser)]
 #[command(name = "rejoin", version, after_help = STATUS)]
 struct Cli {
@@ -27,6 +33,12 @@ enum Command {
     Verify(verify::Verify),
     Runs(runs::Runs),
     Events(events::Events),
+    Replay(replay::Replay),
+    Why(why::Why),
+    Doctor(doctor::Doctor),
+    Head(head::Head),
+    Export(export::Export),
+    Import(import::Import),
     Reindex(reindex::Reindex),
 }
 
@@ -47,6 +59,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(verify) => verify.execute(&mut console),
         Command::Runs(runs) => runs.execute(&mut console),
         Command::Events(events) => events.execute(&mut console),
+        Command::Replay(replay) => replay.execute(&mut console),
+        Command::Why(why) => why.execute(&mut console),
+        Command::Doctor(doctor) => doctor.execute(&mut console),
+        Command::Head(head) => head.execute(&mut console),
+        Command::Export(export) => export.execute(&mut console),
+        Command::Import(import) => import.execute(&mut console),
         Command::Reindex(reindex) => reindex.execute(&mut console),
     };
     if let Err(trouble) = done {

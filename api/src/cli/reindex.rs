@@ -1,20 +1,19 @@
 //! `rejoin reindex`: makes the index of a stopped engine again from its log.
 
 use crate::error::Trouble;
-use crate::output::Console;
+use crate::output::{Console, Meter};
 use crate::wire::ReindexView;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rejoin::Projection;
 use rejoin_store::disk::{Disk, Folder};
 use rejoin_store::index::{Backend, Fjall, Home, Sled};
-use rejoin_store::journal::{Journal, Options, Progress, Upkeep};
+use rejoin_store::journal::{Journal, Options, Upkeep};
 use rejoin_store::{Log, OpenError};
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 const FIELDS: &str = "\
 JSON: one object:
@@ -23,8 +22,6 @@ JSON: one object:
   milliseconds  how long that took
 Fields may be added.";
 
-/// How often a line says how far it is where stderr is no terminal.
-const NOW_AND_THEN: Duration = Duration::from_secs(5);
 /// How many entries are counted at a time.
 const PAGE: usize = 4096;
 
@@ -67,7 +64,7 @@ impl Reindex {
         }
         let path = self.folder.join("index");
         remove(&disk, &path)?;
-        let meter = Arc::new(Meter::new());
+        let meter = Arc::new(Meter::new("of the log are in the index"));
         let report = meter.clone();
         let options = Options {
             upkeep: Upkeep::Inline,
@@ -77,7 +74,7 @@ impl Reindex {
             ..Options::default()
         };
         let journal = Journal::open(disk, options)?;
-        meter.bar.finish_and_clear();
+        meter.finish();
         if let Some(cut) = journal.cut() {
             console.note(format_args!(
                 "{} bytes were cut off {} from byte {} on, of a write that was never acknowledged",
@@ -126,36 +123,6 @@ fn count(journal: &Journal) -> Result<u64, Trouble> {
         match page.into_iter().last() {
             Some((key, _)) => last = Some(key),
             None => return Ok(runs),
-        }
-    }
-}
-
-/// Shows how far it is: a bar on a terminal, and a line now and then elsewhere.
-struct Meter {
-    bar: ProgressBar,
-    said: Mutex<Instant>,
-}
-
-impl Meter {
-    fn new() -> Meter {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{bar:40} {percent}% of {total_bytes}, {eta} to go");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Meter { bar, said: Mutex::new(Instant::now()) }
-    }
-
-    fn show(&self, Progress { done, total }: Progress) {
-        self.bar.set_length(total);
-        self.bar.set_position(done);
-        if io::stderr().is_terminal() {
-            return;
-        }
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.elapsed() >= NOW_AND_THEN {
-            *said = Instant::now();
-            let percent = done.saturating_mul(100).checked_div(total).unwrap_or(100);
-            // With stderr gone there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "note: {percent} % of the log are in the index");
         }
     }
 }

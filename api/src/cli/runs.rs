@@ -9,7 +9,8 @@ use crate::wire::RunView;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rejoin::{RunId, RunRow, RunStatus};
-use rejoin_store::{Lsn, Record};
+use rejoin_store::Lsn;
+use rejoin_store::journal::Seen;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
@@ -106,7 +107,7 @@ struct Listed {
 }
 
 impl Listing {
-    fn take(&mut self, record: &Record) {
+    fn take(&mut self, record: &Seen<'_>) {
         let id = RunId(record.stream.0);
         if self.faulty.contains(&id) {
             return;
@@ -119,13 +120,13 @@ impl Listing {
             Some(run) => (run.first, Some(run.row)),
             None => (record.lsn, None),
         };
-        match RunRow::fold(before, record, &entry.transition) {
+        match RunRow::fold(before, &entry) {
             Some(row) => {
                 self.runs.insert(id, Listed { id, first, row });
             }
             None => {
                 let reason = "it should trigger the run, and does not".to_owned();
-                self.give_up(Fault::impossible(id, record.version.0, None, reason));
+                self.give_up(Fault::impossible(record, None, reason));
             }
         }
     }

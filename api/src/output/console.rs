@@ -35,6 +35,11 @@ impl Console {
         })
     }
 
+    /// Standard output for what writes by itself.
+    pub(crate) fn raw(&mut self) -> Raw<'_> {
+        Raw(self)
+    }
+
     /// A table, as wide as the terminal; as wide as it gets where stdout is none.
     pub(crate) fn table(&mut self, table: Table) -> Result<(), Trouble> {
         let rendered = table.render(comfy_table::Table::new().width());
@@ -82,5 +87,28 @@ impl Console {
             }
             written => written.map_err(Trouble::Output),
         }
+    }
+}
+
+/// See [`Console::raw`]. What a reader that has had enough does not take is dropped.
+pub(crate) struct Raw<'a>(&'a mut Console);
+
+impl Write for Raw<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.closed {
+            return Ok(bytes.len());
+        }
+        match self.0.out.write_all(bytes) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.0.closed = true;
+                Ok(bytes.len())
+            }
+            written => written.map(|()| bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // The console does so at the end.
+        Ok(())
     }
 }

@@ -2,13 +2,19 @@
 
 mod details;
 mod event;
+mod import;
 mod operations;
 mod reindex;
 mod run;
+mod state;
 mod verify;
+mod why;
 
 pub(crate) use event::EventView;
+pub(crate) use import::ImportView;
 pub(crate) use operations::Operations;
 pub(crate) use reindex::ReindexView;
 pub(crate) use run::RunView;
-pub(crate) use verify::VerifyView;
+pub(crate) use state::StateView;
+pub(crate) use verify::{Found, VerifyView};
+pub(crate) use why::WhyView;

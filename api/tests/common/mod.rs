@@ -170,8 +170,12 @@ pub fn rejoin<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Said {
 }
 
 pub fn said(command: &mut Command) -> Said {
+    said_with(command, Stdio::null())
+}
+
+pub fn said_with(command: &mut Command, stdin: Stdio) -> Said {
     let starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
-    let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command.stdin(stdin).stderr(Stdio::piped()).spawn().unwrap();
     drop(starting);
     let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| str::from_utf8(bytes).unwrap().to_owned();
