@@ -2,17 +2,8 @@
 
 use proptest::prelude::*;
 use rejoin::codec;
+use rejoin_tests::fuzz::codec::check;
 use std::path::Path;
-
-/// What the fuzz target checks.
-fn check(data: &[u8]) -> bool {
-    let Some((tag, bytes)) = data.split_at_checked(2) else { return false };
-    let format = u16::from_le_bytes([tag[0], tag[1]]);
-    let Ok(transition) = codec::decode(format, bytes) else { return false };
-    let again = codec::encode(&transition).expect("what was decoded can be encoded");
-    assert_eq!(again, bytes, "one value has two encodings");
-    true
-}
 
 fn corpus() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/codec");

@@ -1,0 +1,377 @@
+//! Handlers that do what a program says, and return what they have seen.
+
+use super::language::{Do, Program};
+use super::ledger::Ledger;
+use rejoin::time::{millis, seconds};
+use rejoin::{
+    Attempt, Builder, Context, Either, Failure, OnTimeout, RetryPolicy, Unordered, Workflow, join, select, try_join_all,
+};
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// What a program has seen: sums of its own counts and of its children's.
+pub type Seen = BTreeMap<u8, u64>;
+
+/// Children that ended in a failure, as far as their callers saw it.
+pub const FAILED: u8 = 100;
+/// Steps that failed for good.
+pub const LOST: u8 = 101;
+/// Calls that were refused.
+pub const REFUSED: u8 = 102;
+/// Questions that were answered.
+pub const ANSWERED: u8 = 103;
+/// Questions that nobody answered in time.
+pub const IN_VAIN: u8 = 104;
+/// Early signals that came in their order.
+pub const IN_ORDER: u8 = 105;
+/// Things that came out other than they can.
+pub const WRONG: u8 = 106;
+/// Things that were late, and calls that timed out.
+pub const LATE: u8 = 107;
+
+/// For how many rounds a child's result waits until it is asked for.
+const PATIENT: u32 = 2;
+
+/// The workflows of the three layers.
+pub const LEVELS: [Workflow<Program, Seen>; 3] =
+    [Workflow::named("level 0"), Workflow::named("level 1"), Workflow::named("level 2")];
+
+thread_local! {
+    /// Calls that one incarnation begins and the next one waits for.
+    static KEPT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Forgets what was kept for handlers of this thread; all of them must be gone.
+pub fn let_go() {
+    KEPT.with_borrow_mut(Vec::clear);
+}
+
+/// Under which code handlers are executed.
+#[derive(Clone)]
+struct Code {
+    ledger: Ledger,
+    level: usize,
+    version: u32,
+    life: u32,
+    other: bool,
+    patching: bool,
+    pace: u32,
+}
+
+/// Which code a process has.
+#[derive(Clone, Copy, Debug)]
+pub struct Deploy {
+    /// How many processes there were before.
+    pub life: u32,
+    /// From this life on there is a second version of every workflow.
+    pub upgrade: u32,
+    /// Handlers ask for other steps than the log has, of runs that began before.
+    pub other: bool,
+    /// How many times faster than it says time passes for programs.
+    pub pace: u32,
+}
+
+/// The engine with the workflows of the three layers.
+pub fn app(builder: Builder, ledger: &Ledger, deploy: Deploy) -> Builder {
+    let Deploy { life, upgrade, other, pace } = deploy;
+    let mut builder = builder;
+    for (level, workflow) in LEVELS.into_iter().enumerate() {
+        // Wrong code may also be code that knows the newest version only.
+        let newest = if life >= upgrade { 2 } else { 1 };
+        let oldest = if other && life % 2 == 1 { newest } else { 1 };
+        for version in oldest..=newest {
+            let patching = life >= upgrade;
+            let code = Code { ledger: ledger.clone(), level, version, life, other, patching, pace };
+            builder =
+                builder.workflow(&workflow.version(version), move |ctx, program| handle(code.clone(), ctx, program));
+        }
+    }
+    builder
+}
+
+/// One execution of a handler.
+#[derive(Clone)]
+struct Running {
+    code: Code,
+    ctx: Context,
+    round: u32,
+    root: usize,
+    family: String,
+    strange: bool,
+}
+
+async fn handle(code: Code, ctx: Context, program: Program) -> Result<Seen, Failure> {
+    let round = program.round;
+    // Drawn once in the life of a root, and handed down. A trigger that arrives twice has the same chance both times.
+    let family = if program.family.is_empty() {
+        format!("{}:{}:{}", program.root, ctx.uuid(), ctx.now().0)
+    } else {
+        program.family
+    };
+    let of = format!("{family} {}", ctx.run_id());
+    let strange = code.other && code.ledger.began_before(of, round, code.life);
+    let running = Running { code, ctx, round, root: program.root, family, strange };
+    let mut seen = program.seen;
+    let mut early = program.early;
+    let mut carried = program.carried;
+    if carried.is_some_and(|began| began + PATIENT <= round) {
+        running.ask(&mut carried, &mut seen).await;
+    }
+    let mut rest = program.ops.into_iter();
+    while let Some(next) = rest.next() {
+        match next {
+            Do::Anew { with_child } => {
+                let round = round + 1;
+                if with_child {
+                    running.ask(&mut carried, &mut seen).await;
+                    let call = running.ctx.call(&LEVELS[running.code.level + 1], running.child(carried_child()));
+                    // Dropped, it would be cancelled: it is to outlive this incarnation.
+                    KEPT.with_borrow_mut(|kept| kept.push(Box::new(call.key(format!("carried {round}")))));
+                    carried = Some(round);
+                }
+                let (root, family) = (running.root, running.family.clone());
+                let next = Program { ops: rest.collect(), round, early, seen, carried, root, family };
+                return Err(running.ctx.continue_as_new(next));
+            }
+            Do::Early => {
+                let number: u32 = running.ctx.signal("early").await?;
+                *seen.entry(if number == early { IN_ORDER } else { WRONG }).or_default() += 1;
+                early += 1;
+            }
+            Do::CancelMe { counter } => {
+                running.ask(&mut carried, &mut seen).await;
+                return running.cancel_me(counter).await;
+            }
+            Do::Fail => {
+                running.ask(&mut carried, &mut seen).await;
+                return Err(Failure::business("generated", ()));
+            }
+            next => merge(&mut seen, Ok(running.one(next).await?)),
+        }
+    }
+    running.ask(&mut carried, &mut seen).await;
+    Ok(seen)
+}
+
+/// What a child does that one incarnation begins and the next one asks for.
+pub(super) fn carried_child() -> Vec<Do> {
+    vec![Do::Count { counter: 3, by: 1, failures: 0, hasty: false }]
+}
+
+fn merge(seen: &mut Seen, result: Result<Seen, Failure>) {
+    match result {
+        Ok(more) => more.into_iter().for_each(|(counter, by)| *seen.entry(counter).or_default() += by),
+        Err(failure) if failure.is_timeout() => *seen.entry(LATE).or_default() += 1,
+        Err(_) => *seen.entry(FAILED).or_default() += 1,
+    }
+}
+
+fn one_of(counter: u8) -> Seen {
+    Seen::from([(counter, 1)])
+}
+
+impl Running {
+    /// Asks for the result of a child that an earlier incarnation began: it comes to whoever asks by the key.
+    async fn ask(&self, carried: &mut Option<u32>, seen: &mut Seen) {
+        if let Some(began) = carried.take() {
+            let call = self.ctx.call(&LEVELS[self.code.level + 1], self.child(carried_child()));
+            merge(seen, call.key(format!("carried {began}")).await);
+        }
+    }
+
+    fn millis(&self, length: u32) -> Duration {
+        millis(length.into()) / self.code.pace
+    }
+
+    /// What a child is given.
+    fn child(&self, ops: Vec<Do>) -> Program {
+        Program { family: self.family.clone(), ..Program::root(ops, self.root) }
+    }
+
+    fn sequence(self, ops: Vec<Do>) -> Pin<Box<dyn Future<Output = Result<Seen, Failure>>>> {
+        Box::pin(async move {
+            let mut seen = Seen::new();
+            for op in ops {
+                merge(&mut seen, Ok(self.one(op).await?));
+            }
+            Ok(seen)
+        })
+    }
+
+    async fn one(&self, op: Do) -> Result<Seen, Failure> {
+        match op {
+            Do::Count { counter, by, failures, hasty } => self.count(counter, by, failures, hasty).await,
+            Do::Lose { by_code } => Ok(self.lose(by_code).await),
+            Do::Draw => {
+                let (number, uuid) = (self.ctx.random(), self.ctx.uuid());
+                // Code that is deployed later has a patch, which runs that went this way before must not take.
+                if self.code.patching {
+                    self.ctx.patched("a patch");
+                }
+                self.count_named(&format!("draw {number} {uuid}"), 3, 0, 0, false).await?;
+                Ok(Seen::new())
+            }
+            Do::Together { branches } => self.together(branches).await,
+            Do::Race { program } => {
+                match select(self.clone().sequence(program), self.ctx.signal::<u8>("in vain")).await {
+                    Either::First(seen) => seen,
+                    Either::Second(answer) => answer.map(|_| one_of(WRONG)),
+                }
+            }
+            Do::Within { millis: limit, program } => {
+                match select(self.clone().sequence(program), self.ctx.sleep(self.millis(limit))).await {
+                    Either::First(seen) => seen,
+                    Either::Second(slept) => slept.map(|()| one_of(LATE)),
+                }
+            }
+            call @ (Do::Call { .. } | Do::Spawn { .. } | Do::CallSelf) => self.call(call).await,
+            wait => self.wait(wait).await,
+        }
+    }
+
+    /// Several things at once, in each way that there is.
+    async fn together(&self, branches: Vec<Vec<Do>>) -> Result<Seen, Failure> {
+        let mut running: Vec<_> = branches.into_iter().map(|branch| self.clone().sequence(branch)).collect();
+        let results = match (running.pop(), running.pop()) {
+            (Some(second), Some(first)) if running.is_empty() => <[_; 2]>::from(join((first, second)).await).to_vec(),
+            (Some(last), Some(middle)) if running.len() == 1 => {
+                running.extend([middle, last]);
+                try_join_all(running).await?.into_iter().map(Ok).collect()
+            }
+            rest => {
+                let mut set = Unordered::new();
+                running.into_iter().chain(rest.1).chain(rest.0).for_each(|branch| set.push(branch));
+                let mut results = Vec::new();
+                while let Some(result) = set.next().await {
+                    results.push(result);
+                }
+                results
+            }
+        };
+        let mut seen = Seen::new();
+        for result in results {
+            merge(&mut seen, Ok(result?));
+        }
+        Ok(seen)
+    }
+
+    /// Calls of children.
+    async fn call(&self, op: Do) -> Result<Seen, Failure> {
+        let child = LEVELS.get(self.code.level + 1);
+        match (op, child) {
+            (Do::Call { program, named, patience, let_go }, Some(child)) => {
+                let mut call = self.ctx.call(child, self.child(program));
+                if let Some(number) = named {
+                    call = call.key(format!("child {number}"));
+                }
+                if let Some(patience) = patience {
+                    let then = if let_go { OnTimeout::Detach } else { OnTimeout::Cancel };
+                    call = call.timeout(seconds(patience.into()) / self.code.pace).on_timeout(then);
+                }
+                let mut seen = Seen::new();
+                merge(&mut seen, call.await);
+                Ok(seen)
+            }
+            (Do::Spawn { program, named }, Some(child)) => {
+                let spawned = self.ctx.spawn(child, self.child(program));
+                match named {
+                    Some(number) => spawned.key(format!("spawned {number}")).await?,
+                    None => spawned.await?,
+                };
+                Ok(Seen::new())
+            }
+            (Do::CallSelf, _) => match self.ctx.call(&LEVELS[self.code.level], self.child(vec![])).await {
+                Err(_) => Ok(one_of(REFUSED)),
+                Ok(_) => Ok(one_of(WRONG)),
+            },
+            // The lowest layer calls nobody.
+            _ => Ok(Seen::new()),
+        }
+    }
+
+    /// Sleeps and questions.
+    async fn wait(&self, op: Do) -> Result<Seen, Failure> {
+        let ctx = &self.ctx;
+        Ok(match op {
+            Do::Sleep { millis: length } => {
+                let before = ctx.now();
+                ctx.sleep(self.millis(length)).await?;
+                let slept = ctx.now().since(before).duration();
+                if slept < self.millis(length) { one_of(WRONG) } else { Seen::new() }
+            }
+            Do::Ask { name } => {
+                let answer: u8 = ctx.signal(&format!("ask {name}")).await?;
+                one_of(if answer == name { ANSWERED } else { WRONG })
+            }
+            Do::AskInVain { millis: length } => match ctx.signal::<u8>("in vain").within(self.millis(length)).await? {
+                None => one_of(IN_VAIN),
+                Some(_) => one_of(WRONG),
+            },
+            // The rest only the top of a program may do.
+            _ => Seen::new(),
+        })
+    }
+
+    async fn count(&self, counter: u8, by: u8, failures: u8, hasty: bool) -> Result<Seen, Failure> {
+        self.count_named("count", counter, by.into(), failures, hasty).await?;
+        Ok(Seen::from([(counter, by.into())]))
+    }
+
+    /// A step that adds to a counter, and says by its result which attempt it was.
+    async fn count_named(&self, name: &str, counter: u8, by: u64, failures: u8, hasty: bool) -> Result<(), Failure> {
+        let (ledger, life, round) = (self.code.ledger.clone(), self.code.life, self.round);
+        let family = self.family.clone();
+        let body = move |attempt: Attempt| {
+            let (ledger, family) = (ledger.clone(), family.clone());
+            async move {
+                ledger.begun(format!("{family} {}", attempt.run_id()), round, life);
+                if attempt.number() <= u32::from(failures) {
+                    return Err(Failure::transient("not yet"));
+                }
+                if by > 0 {
+                    ledger.add(&family, &attempt.idempotency_key(), counter, by);
+                }
+                Ok(attempt.number())
+            }
+        };
+        let strange = if self.strange { "other " } else { "" };
+        let step = self.ctx.step(&format!("{strange}{name} v{}", self.code.version), body);
+        let number = if hasty { step.timeout(seconds(1)).await? } else { step.await? };
+        // One that was cut short by its timeout is tried again under a higher number.
+        if number <= u32::from(failures) || (!hasty && number != u32::from(failures) + 1) {
+            self.code
+                .ledger
+                .complain("E8", format!("attempt {number} of a step that fails {failures} times has its result"));
+        }
+        Ok(())
+    }
+
+    async fn lose(&self, by_code: bool) -> Seen {
+        let (ledger, life, round) = (self.code.ledger.clone(), self.code.life, self.round);
+        let family = self.family.clone();
+        let body = move |attempt: Attempt| {
+            ledger.begun(format!("{family} {}", attempt.run_id()), round, life);
+            if by_code { Err::<(), _>(Failure::business("final", ())) } else { Err(Failure::transient("never")) }
+        };
+        let policy = RetryPolicy { max_attempts: Some(2), final_codes: vec!["final".into()], ..RetryPolicy::default() };
+        let strange = if self.strange { "other " } else { "" };
+        match self.ctx.step(&format!("{strange}lose"), body).retry_policy(policy).await {
+            Err(_) => one_of(LOST),
+            Ok(()) => one_of(WRONG),
+        }
+    }
+
+    /// Waits until it is cancelled, and counts then.
+    async fn cancel_me(&self, counter: u8) -> Result<Seen, Failure> {
+        match self.ctx.signal::<u8>("cancel me").await {
+            Err(failure) => {
+                self.count(counter, 1, 0, false).await?;
+                Err(failure)
+            }
+            Ok(_) => Ok(one_of(WRONG)),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Programs in a simulated world: who triggers them, who answers their questions, and what must have come of them.
+
+use super::interpreter::{Deploy, IN_ORDER, LEVELS, WRONG, app, let_go};
+use super::language::{Do, Program, Root, generate};
+use super::ledger::Ledger;
+use super::model::{End, forecast};
+use rejoin::testkit::Chance;
+use rejoin::testkit::chaos::{Caller, Deployed, End as Finish, Subject};
+use rejoin::testkit::checks::{self, Violation};
+use rejoin::time::{hours, seconds};
+use rejoin::{Builder, Engine, Event, FailureKind, Rejection, RunError, RunHandle, RunId, TriggerError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The programs of a seed, in the world of one execution.
+pub struct Programs {
+    roots: Arc<Vec<Root>>,
+    ledger: Ledger,
+    /// Roots that were deleted.
+    deleted: Arc<Mutex<BTreeSet<usize>>>,
+    upgrade: u32,
+    keep: Option<Duration>,
+}
+
+impl Programs {
+    /// The programs that a seed gives; with a `size` of up to so many things that each root does.
+    pub fn new(seed: u64, size: u64) -> Programs {
+        Programs::of(seed, generate(&mut Chance::new(seed ^ 0x9806), size))
+    }
+
+    /// These programs.
+    pub fn of(seed: u64, roots: Vec<Root>) -> Programs {
+        let mut chance = Chance::new(seed ^ 0x5e77);
+        Programs {
+            roots: Arc::new(roots),
+            ledger: Ledger::default(),
+            deleted: Arc::default(),
+            upgrade: if chance.often(300) { chance.below(4) as u32 } else { u32::MAX },
+            keep: chance.often(200).then(|| *chance.pick(&[hours(1), hours(100)])),
+        }
+    }
+
+    /// Programs for a real process, with a ledger of their own: nothing is deleted, time passes faster.
+    pub fn real(seed: u64, size: u64, roots: usize, ledger: Ledger) -> Programs {
+        let mut chance = Chance::new(seed);
+        let mut all = Vec::new();
+        while all.len() < roots {
+            all.extend(generate(&mut chance, size));
+        }
+        all.truncate(roots);
+        all.iter_mut().for_each(|root| root.delete = false);
+        Programs { roots: Arc::new(all), ledger, deleted: Arc::default(), upgrade: u32::MAX, keep: None }
+    }
+
+    /// Whether a root may have more than one life: a request that comes late may find that its run was deleted, and begins
+    /// another one, which nobody serves.
+    fn may_begin_again(&self) -> bool {
+        self.keep.is_some() || self.roots.iter().any(|root| root.delete)
+    }
+
+    /// What is wrong with what the lives of a root have counted: one has counted all of it, others perhaps less.
+    fn differs(&self, root: &Root, lives: &[BTreeMap<u8, u64>]) -> Option<String> {
+        let counts = forecast(root).counts;
+        if !self.may_begin_again() || lives.len() == 1 {
+            return lives.iter().find_map(|life| counts.differs(life));
+        }
+        let whole = lives.iter().filter_map(|life| counts.differs(life)).collect::<Vec<_>>();
+        let part = lives.iter().find_map(|life| counts.cut_short().differs(life));
+        part.or_else(|| whole.into_iter().nth(lives.len() - 1))
+    }
+
+    /// What they are.
+    pub fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        let_go();
+    }
+}
+
+impl Subject for Programs {
+    fn builder(&self, deployed: Deployed) -> Builder {
+        let deploy = Deploy { life: deployed.life, upgrade: self.upgrade, other: deployed.other, pace: 1 };
+        let builder = app(Engine::open("simulated"), &self.ledger, deploy);
+        match self.keep {
+            Some(keep) => builder.retention(keep),
+            None => builder,
+        }
+    }
+
+    /// One for each root, and one that answers questions.
+    fn callers(&self) -> usize {
+        self.roots.len() + 1
+    }
+
+    fn is_servant(&self, number: usize) -> bool {
+        number == self.roots.len()
+    }
+
+    fn caller(&self, number: usize, engine: Engine) -> Caller {
+        if number == self.roots.len() {
+            return Box::pin(async move { answer(engine).await.map_err(|error| error.to_string()) });
+        }
+        let (roots, ledger, deleted) = (self.roots.clone(), self.ledger.clone(), self.deleted.clone());
+        let may_begin_again = self.may_begin_again();
+        Box::pin(async move {
+            let client = Client { root: &roots[number], number, ledger, deleted, may_begin_again };
+            client.use_engine(engine).await.map_err(|error| error.to_string())
+        })
+    }
+
+    fn judge(&self, end: &Finish<'_>) -> Vec<Violation> {
+        let mut found = self.judge_counters();
+        if self.may_begin_again() {
+            return found;
+        }
+        let open = end.histories.iter().flatten().filter(|(_, history)| checks::end(history).is_none());
+        found.extend(open.map(|(run, _)| Violation { id: "A6", what: format!("run {run} has not ended") }));
+        found
+    }
+}
+
+impl Programs {
+    /// What the counters show, against what the model says.
+    pub fn judge_counters(&self) -> Vec<Violation> {
+        let mut found: Vec<Violation> =
+            self.ledger.wrong().into_iter().map(|(id, what)| Violation { id, what }).collect();
+        let mut families = self.ledger.counters();
+        for (number, root) in self.roots.iter().enumerate() {
+            let of_root = format!("{number}:");
+            let lives = families.extract_if(.., |family, _| family.starts_with(&of_root));
+            let mut lives: Vec<BTreeMap<u8, u64>> = lives.map(|(_, life)| life).collect();
+            if lives.is_empty() {
+                lives.push(BTreeMap::new());
+            }
+            found.extend(
+                self.differs(root, &lives).map(|what| Violation { id: "E13", what: format!("root {number}: {what}") }),
+            );
+        }
+        found
+    }
+}
+
+/// Who triggers one root and sees to its end.
+struct Client<'a> {
+    root: &'a Root,
+    number: usize,
+    ledger: Ledger,
+    deleted: Arc<Mutex<BTreeSet<usize>>>,
+    may_begin_again: bool,
+}
+
+impl Client<'_> {
+    async fn use_engine(&self, engine: Engine) -> Result<(), RunError> {
+        if self.deleted.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.number) {
+            return Ok(());
+        }
+        let Some(run) = self.trigger(&engine).await? else { return Ok(()) };
+        for number in 0..self.root.early {
+            match run.signal("early", &number).id(&format!("early {number}")).await {
+                // There is room again when the program has taken one.
+                Err(full @ RunError::Rejected(Rejection::TooMany { .. })) => return Err(full),
+                // Who comes again after a crash may come after the end.
+                Ok(()) | Err(RunError::Rejected(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        self.cancel(&run).await?;
+        self.compare(run.result().await)?;
+        // Those that nobody waited for may be alive.
+        self.cancel(&run).await?;
+        if self.root.delete {
+            match run.delete().await {
+                Ok(()) | Err(RunError::NotFound(_)) => {
+                    self.deleted.lock().unwrap_or_else(PoisonError::into_inner).insert(self.number);
+                }
+                // Something that nobody waited for goes on.
+                Err(RunError::Kept { .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    async fn cancel(&self, run: &RunHandle<BTreeMap<u8, u64>>) -> Result<(), RunError> {
+        let Some((tree, grace)) = self.root.cancel else { return Ok(()) };
+        let mut request = run.cancel("no longer wanted").by("a client");
+        if tree {
+            request = request.tree();
+        }
+        if let Some(grace) = grace {
+            request = request.grace(seconds(grace.into()));
+        }
+        match request.await {
+            Ok(()) | Err(RunError::Rejected(_)) => Ok(()),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn trigger(&self, engine: &Engine) -> Result<Option<RunHandle<BTreeMap<u8, u64>>>, RunError> {
+        let key = format!("root {}", self.number);
+        let with = |ops| {
+            let mut request = engine
+                .trigger(&LEVELS[0], Program::root(ops, self.number))
+                .key(&key)
+                .label("number", self.number.to_string());
+            if let Some(deadline) = self.root.deadline {
+                request = request.deadline(seconds(deadline.into()));
+            }
+            request
+        };
+        let later = |error: TriggerError| RunError::Payload(error.to_string());
+        let again = || RunError::Payload("the key stood for another program".to_owned());
+        match with(self.root.program.clone()).await {
+            Ok(run) => match with(vec![Do::Fail; 2]).await {
+                Err(TriggerError::KeyConflict { .. }) => Ok(Some(run)),
+                // The run was deleted in between.
+                Ok(other) => self.withdraw(other).await.and(Err(again())),
+                Err(other) => Err(later(other)),
+            },
+            Err(TriggerError::KeyConflict { .. }) => match engine.find(&LEVELS[0], &key) {
+                Some(other) => self.withdraw(other).await.and(Err(again())),
+                None => Err(again()),
+            },
+            Err(other) => Err(later(other)),
+        }
+    }
+
+    /// The other program that stands for the key since the run was deleted makes room.
+    async fn withdraw(&self, other: RunHandle<BTreeMap<u8, u64>>) -> Result<(), RunError> {
+        match other.result().await {
+            Ok(_) | Err(RunError::Failed(_)) => other.delete().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    fn compare(&self, result: Result<BTreeMap<u8, u64>, RunError>) -> Result<(), RunError> {
+        let mut expected = forecast(self.root);
+        if self.may_begin_again {
+            // A signal that was sent to an earlier life may arrive in this one.
+            expected.seen.perhaps_as(IN_ORDER, WRONG);
+        }
+        let kind = match result {
+            Ok(seen) => {
+                if let Some(what) = expected.seen.differs(&seen) {
+                    self.ledger.complain("E13", format!("root {}: {what}", self.number));
+                }
+                None
+            }
+            Err(RunError::Failed(failure)) => Some(failure.kind()),
+            Err(other) => return Err(other),
+        };
+        let fits = match expected.end {
+            End::Any => true,
+            End::Completed => kind.is_none(),
+            End::Failed => kind == Some(FailureKind::Application),
+            End::Cancelled => kind == Some(FailureKind::Cancelled),
+        };
+        if !fits {
+            let what = format!("root {} should end as {:?}, and ended with {kind:?}", self.number, expected.end);
+            self.ledger.complain("E13", what);
+        }
+        Ok(())
+    }
+}
+
+/// Answers every question that is asked, and cancels who asks for it.
+async fn answer(engine: Engine) -> Result<(), RunError> {
+    let mut feed = engine.follow_all(0);
+    while let Some((run, entry)) = feed.next().await? {
+        for event in &entry.transition.events {
+            let Event::SignalAwaited { op, name, .. } = event else { continue };
+            let done = respond(&engine, run, name, &format!("{} {op}", entry.version)).await;
+            match done {
+                // It has ended meanwhile, or is gone.
+                Ok(()) | Err(RunError::Rejected(_) | RunError::NotFound(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn respond(engine: &Engine, run: RunId, name: &str, id: &str) -> Result<(), RunError> {
+    let run = engine.run::<()>(run);
+    match name.strip_prefix("ask ") {
+        Some(number) => run.signal(name, &number.parse::<u8>().unwrap_or(u8::MAX)).id(id).await,
+        None if name == "cancel me" => run.cancel("it asked for it").by("a client").grace(hours(1000)).await,
+        None => Ok(()),
+    }
+}
