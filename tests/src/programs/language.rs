@@ -143,6 +143,13 @@ pub fn generate(chance: &mut Chance, size: u64) -> Vec<Root> {
 fn root(chance: &mut Chance, size: u64) -> Root {
     let mut budget = 2 + chance.below(size);
     let mut program = sequence(chance, 0, true, &mut budget);
+    if chance.often(200) {
+        // Some take many signals.
+        for _ in 0..3 {
+            let at = chance.below(program.len() as u64) as usize;
+            program.insert(at, Do::Early);
+        }
+    }
     let early = program.iter().filter(|op| **op == Do::Early).count() as u64;
     let early = (early + chance.below(2)) as u32;
     if chance.often(80) {

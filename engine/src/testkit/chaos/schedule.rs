@@ -145,8 +145,9 @@ impl Scheduler<'_> {
             }
         }
         self.faults.over = true;
-        // A step that hangs, and handlers that do not fit, are mended by another process only.
-        if let Some(present) = life.take_if(|life| !life.hung.is_empty() || life.other || self.chance.often(500)) {
+        // A step that hangs, handlers that do not fit, a store that has failed: another process mends them, and nothing else.
+        let broken = life.as_ref().is_some_and(|life| self.is_dead(life) || !life.hung.is_empty() || life.other);
+        if let Some(present) = life.take_if(|_| broken || self.chance.often(500)) {
             self.crash(present);
         }
         self.heal(life)
