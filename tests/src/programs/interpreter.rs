@@ -79,9 +79,9 @@ pub fn app(builder: Builder, ledger: &Ledger, deploy: Deploy) -> Builder {
     let Deploy { life, upgrade, other, pace } = deploy;
     let mut builder = builder;
     for (level, workflow) in LEVELS.into_iter().enumerate() {
-        // Wrong code may also be code that knows the newest version only.
         let newest = if life >= upgrade { 2 } else { 1 };
-        let oldest = if other && life % 2 == 1 { newest } else { 1 };
+        // Wrong code may also be code that does not know the old version any more.
+        let oldest = if other && life % 2 == 1 { 2 } else { 1 };
         for version in oldest..=newest {
             let patching = life >= upgrade;
             let code = Code { ledger: ledger.clone(), level, version, life, other, patching, pace };

@@ -160,15 +160,7 @@ impl Client<'_> {
             return Ok(());
         }
         let Some(run) = self.trigger(&engine).await? else { return Ok(()) };
-        for number in 0..self.root.early {
-            match run.signal("early", &number).id(&format!("early {number}")).await {
-                // There is room again when the program has taken one.
-                Err(full @ RunError::Rejected(Rejection::TooMany { .. })) => return Err(full),
-                // Who comes again after a crash may come after the end.
-                Ok(()) | Err(RunError::Rejected(_)) => {}
-                Err(other) => return Err(other),
-            }
-        }
+        self.send_early(&run).await?;
         self.cancel(&run).await?;
         self.compare(run.result().await)?;
         // Those that nobody waited for may be alive.
@@ -176,10 +168,25 @@ impl Client<'_> {
         if self.root.delete {
             match run.delete().await {
                 Ok(()) | Err(RunError::NotFound(_)) => {
+                    // The key is free again, and whoever deletes twice must not meet the next run. Nobody serves that one.
+                    self.trigger(&engine).await?;
                     self.deleted.lock().unwrap_or_else(PoisonError::into_inner).insert(self.number);
                 }
                 // Something that nobody waited for goes on.
                 Err(RunError::Kept { .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_early(&self, run: &RunHandle<BTreeMap<u8, u64>>) -> Result<(), RunError> {
+        for number in 0..self.root.early {
+            match run.signal("early", &number).id(&format!("early {number}")).await {
+                // There is room again when the program has taken one.
+                Err(full @ RunError::Rejected(Rejection::TooMany { .. })) => return Err(full),
+                // Who comes again after a crash may come after the end.
+                Ok(()) | Err(RunError::Rejected(_)) => {}
                 Err(other) => return Err(other),
             }
         }

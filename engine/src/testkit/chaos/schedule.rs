@@ -381,7 +381,7 @@ impl Scheduler<'_> {
             self.world.disk.plan(fault);
             life.died_at = (fault == DiskFault::FailFrom(next)).then_some(u64::MAX);
         } else if self.faults.strikes(Fault::DiskFull) {
-            self.world.disk.plan(DiskFault::RoomFor(self.chance.below(2000)));
+            self.world.disk.plan(DiskFault::RoomFor(self.chance.below(600)));
             life.full_until = Some(self.world.now().after(delay(&mut self.chance)));
         }
     }
