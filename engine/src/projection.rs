@@ -115,6 +115,8 @@ pub struct RunRow {
     pub input_digest: u64,
     /// Why it failed, or is wedged.
     pub trouble: Option<String>,
+    /// Its status but for being wedged: what it goes on with once it is no more.
+    pub progress: RunStatus,
 }
 
 pub(crate) mod tables {
@@ -157,6 +159,9 @@ pub(crate) fn text_length(key: &[u8]) -> Option<usize> {
 /// How many bytes at the front of an encoded row no key depends on.
 const UNLISTED: usize = 16;
 
+/// How many bytes a status takes.
+const STATUS: usize = 4;
+
 /// The fold over transitions.
 pub struct Projection;
 
@@ -167,7 +172,7 @@ impl Projection {
 
 impl Fold for Projection {
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn fold(&self, previous: Option<&[u8]>, records: &[Record]) -> Option<Row> {
@@ -196,8 +201,13 @@ impl Fold for Projection {
 }
 
 impl RunRow {
+    /// A row from its bytes. A tombstone keeps the row of its run as it was written, which before version 3 ended without
+    /// `progress`; of a run that has ended that is its status.
     pub(crate) fn decode(row: &[u8]) -> Option<RunRow> {
-        codec::from_bytes(row).ok()
+        codec::from_bytes(row).ok().or_else(|| {
+            let status = row.get(UNLISTED..UNLISTED + STATUS)?;
+            codec::from_bytes(&[row, status].concat()).ok()
+        })
     }
 
     /// Its bytes, as the index has them.
@@ -231,6 +241,7 @@ impl RunRow {
                 records: 0,
                 input_digest: trigger.input.digest(),
                 trouble: None,
+                progress: RunStatus::Created,
             },
             (None, _) => return None,
         };
@@ -240,31 +251,36 @@ impl RunRow {
         for event in &transition.events {
             row.note(event, *version);
         }
-        if transition.resumed && row.status == RunStatus::Suspended {
-            row.status = RunStatus::Running;
+        if transition.resumed && row.progress == RunStatus::Suspended {
+            row.progress = RunStatus::Running;
         }
-        if transition.suspended && row.status == RunStatus::Running {
-            row.status = RunStatus::Suspended;
+        if transition.suspended && row.progress == RunStatus::Running {
+            row.progress = RunStatus::Suspended;
         }
+        // Before its end nothing but a wedge is a trouble.
+        let is_wedged = row.trouble.is_some() && !row.progress.is_closed();
+        row.status = if is_wedged { RunStatus::Wedged } else { row.progress };
         Some(row)
     }
 
     fn note(&mut self, event: &Event, version: u64) {
         match event {
-            Event::Started => self.status = RunStatus::Running,
-            Event::CancelDelivered { .. } if self.status == RunStatus::Cancelling => self.status = RunStatus::Running,
+            Event::Started => self.progress = RunStatus::Running,
+            Event::CancelDelivered { .. } => self.progress = RunStatus::Running,
+            Event::CancelRequested { .. } => self.progress = RunStatus::Cancelling,
+            Event::Wedged { reason } => self.trouble(reason),
             Event::Unwedged => {
-                self.status = RunStatus::Running;
                 self.trouble = None;
+                if self.progress == RunStatus::Suspended {
+                    self.progress = RunStatus::Running;
+                }
             }
-            Event::Completed { .. } => self.status = RunStatus::Completed,
+            Event::Completed { .. } => self.progress = RunStatus::Completed,
             Event::Failed { failure } => self.end(RunStatus::Failed, &failure.message),
             Event::TimedOut { failure } => self.end(RunStatus::TimedOut, &failure.message),
             Event::Cancelled { failure } => self.end(RunStatus::Cancelled, &failure.message),
-            Event::Wedged { reason } => self.end(RunStatus::Wedged, reason),
-            Event::CancelRequested { .. } if self.status != RunStatus::Wedged => self.status = RunStatus::Cancelling,
             Event::ContinuedAsNew(boundary) => {
-                self.status = RunStatus::Created;
+                self.progress = RunStatus::Created;
                 self.incarnation = boundary.incarnation;
                 self.base = version;
             }
@@ -273,7 +289,11 @@ impl RunRow {
     }
 
     fn end(&mut self, status: RunStatus, trouble: &str) {
-        self.status = status;
+        self.progress = status;
+        self.trouble(trouble);
+    }
+
+    fn trouble(&mut self, trouble: &str) {
         self.trouble = Some(trouble.chars().take(500).collect());
     }
 
@@ -309,6 +329,7 @@ pub(crate) fn label_key(project: &str, name: &str, value: &str) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rejoin_machine::Transition;
 
     fn row() -> RunRow {
         RunRow {
@@ -328,7 +349,43 @@ mod tests {
             base: 1,
             input_digest: 7,
             trouble: None,
+            progress: RunStatus::Running,
         }
+    }
+
+    fn after(row: RunRow, events: impl Into<Vec<Event>>) -> RunRow {
+        let transition = Transition { events: events.into(), ..Transition::default() };
+        RunRow::fold(Some(row), &Entry { version: 4, time: Timestamp(6), transition }).expect("a row")
+    }
+
+    fn wedged() -> Event {
+        Event::Wedged { reason: "another step".to_owned() }
+    }
+
+    #[test]
+    fn a_run_goes_on_with_what_it_was_at_before_it_was_wedged() {
+        let cancelled = Event::CancelRequested {
+            cause: rejoin_machine::cancel::Cause::Request,
+            by: String::new(),
+            reason: String::new(),
+            grace: rejoin_machine::Span(0),
+        };
+        for progress in [RunStatus::Created, RunStatus::Running, RunStatus::Cancelling] {
+            let run = after(RunRow { status: progress, progress, ..row() }, [wedged()]);
+            assert_eq!(run.status, RunStatus::Wedged);
+            assert_eq!(after(run.clone(), [Event::Unwedged]).status, progress);
+            let run = after(run, [cancelled.clone()]);
+            assert_eq!(run.status, RunStatus::Wedged, "{progress}");
+            assert_eq!(after(run, [Event::Unwedged]).status, RunStatus::Cancelling, "{progress}");
+        }
+    }
+
+    #[test]
+    fn a_row_of_the_time_before_progress_is_read() {
+        let ended = RunRow { status: RunStatus::Completed, progress: RunStatus::Completed, ..row() };
+        let bytes = codec::to_bytes(&ended).expect("a row");
+        assert_eq!(RunRow::decode(&bytes[..bytes.len() - STATUS]), Some(ended));
+        assert_eq!(RunRow::decode(&bytes[..bytes.len() - 1]), None);
     }
 
     #[test]
