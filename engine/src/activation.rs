@@ -7,11 +7,12 @@
 use crate::context::{Context, ForeignWake, RootWaker};
 use crate::failure::{Failure, panic_message};
 use crate::history::Entry;
+use crate::registry::{HandlerFuture, Registry};
 use crate::replay::{self, Place};
-use crate::workflow::{HandlerFuture, Registry};
+use rejoin_machine::brief::Brief;
 use rejoin_machine::{
-    Answer, Command, Effect, Event, Failure as StoredFailure, FailureKind, IllegalEvent, Issue, Limits, OpNo, Origin,
-    Outcome, Parent, Payload, Rejection, Run, RunId, Status, Timestamp, Transition, Trigger,
+    Answer, Command, Effect, Event, Failure as StoredFailure, FailureKind, IllegalEvent, Issue, Limits, OpNo, Outcome,
+    Payload, Rejection, Run, RunId, Status, Timestamp, Transition, Trigger,
 };
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,7 +61,25 @@ pub(crate) struct Advance {
     /// What it makes the run do to its children.
     pub(crate) effects: Vec<Effect>,
     /// Children that it triggered.
-    pub(crate) children: Vec<(RunId, Trigger)>,
+    pub(crate) children: Vec<(RunId, Commission)>,
+}
+
+/// What makes a run: its trigger, and what it is given beside the input.
+#[derive(Clone, Debug)]
+pub(crate) struct Commission {
+    pub(crate) trigger: Trigger,
+    pub(crate) brief: Brief,
+}
+
+impl Commission {
+    /// The events that a run begins with.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let mut events = vec![Event::Triggered(Box::new(self.trigger.clone()))];
+        if self.brief != Brief::default() {
+            events.push(Event::Briefed(Box::new(self.brief.clone())));
+        }
+        events
+    }
 }
 
 /// Why a command did nothing.
@@ -94,6 +113,16 @@ impl Activation {
             replaying: None,
             span,
         }
+    }
+
+    /// A run from the events that it begins with.
+    pub(crate) fn begin(id: RunId, events: &[Event], now: Timestamp) -> Result<Activation, IllegalEvent> {
+        let Some((first, rest)) = events.split_first() else {
+            return Err(IllegalEvent { event: "nothing", state: "not triggered" });
+        };
+        let mut run = Run::begin(id, first, now)?;
+        rest.iter().try_for_each(|event| run.apply(event, now))?;
+        Ok(Activation::new(run))
     }
 
     /// Executes `command` at `now`: decides it, applies what follows, lets the handler answer.
@@ -134,7 +163,7 @@ impl Activation {
     /// Decides what the handler asks for. What is not allowed ends the run with the reason.
     fn decide_issue(&mut self, issue: Issue, now: Timestamp, limits: &Limits, advance: &mut Advance) {
         let call = match &issue {
-            Issue::Call { input, .. } => Some(input.clone()),
+            Issue::Call { input, terms, .. } => Some((input.clone(), (**terms).clone())),
             _ => None,
         };
         let decided = self.run.decide(Command::Issue(issue), now, limits).or_else(|rejection| {
@@ -142,41 +171,15 @@ impl Activation {
             self.run.decide(Command::Issue(Issue::Return(Err(failure))), now, limits)
         });
         for event in decided.unwrap_or_default() {
-            if let (Event::ChildTriggered { child, .. }, Some(input)) = (&event, &call) {
-                advance.children.extend(self.trigger_of(&event, input.clone()).map(|trigger| (*child, trigger)));
+            if let (Event::ChildTriggered { child, .. }, Some((input, terms))) = (&event, &call) {
+                let made = self.run.child_of(&event, input.clone(), terms.clone(), now);
+                advance.children.extend(made.map(|(trigger, brief)| (*child, Commission { trigger, brief })));
             }
             self.happen(event, now, advance);
         }
         if matches!(self.run.status(), Status::Closed(_)) {
             self.discard_handler();
         }
-    }
-
-    /// The trigger of a child that an event announces.
-    fn trigger_of(&self, event: &Event, input: Payload) -> Option<Trigger> {
-        let Event::ChildTriggered { op, target, child, mode, .. } = event else { return None };
-        // A carried child that is called again exists already.
-        if self.run.children().any(|known| known == *child) {
-            return None;
-        }
-        let parent = self.run.trigger();
-        let awaited = *mode == rejoin_machine::call::Mode::Wait;
-        let mut path = parent.path.clone();
-        path.push(target.name.clone());
-        Some(Trigger {
-            project: parent.project.clone(),
-            target: target.clone(),
-            input,
-            origin: Origin::Workflow,
-            key: None,
-            parent: Some(Parent { run: self.run.id(), incarnation: self.run.incarnation(), op: *op, awaited }),
-            depth: parent.depth + 1,
-            path,
-            // A parent's deadline bounds the children that it waits for.
-            deadline: parent.deadline.filter(|_| awaited),
-            labels: parent.labels.clone(),
-            seed: child_seed(*child, parent.seed),
-        })
     }
 
     /// Applies a decided event.
@@ -229,7 +232,7 @@ impl Activation {
     fn settle(&mut self, now: Timestamp, around: &Surroundings) -> Result<(), String> {
         while let Some((answer, signal)) = self.unfed.pop_front() {
             if answer == Answer::Start {
-                self.call_handler(around);
+                self.call_handler(around)?;
             }
             let Some(handler) = &mut self.handler else { continue };
             let cancel = match self.run.status() {
@@ -243,17 +246,15 @@ impl Activation {
         Ok(())
     }
 
-    fn call_handler(&mut self, around: &Surroundings) {
+    /// Calls the handler, unless there is none of this version: the run then waits for one.
+    fn call_handler(&mut self, around: &Surroundings) -> Result<(), String> {
         let ctx = Context::new(&self.run, around.registry.clone());
         ctx.inner.set_replaying(self.replaying.as_deref());
         let trigger = self.run.trigger();
-        let called = match around.registry.get(&trigger.target) {
-            Some(handler) => {
-                let call = AssertUnwindSafe(|| (handler.call)(ctx.clone(), &trigger.input));
-                catch_unwind(call).unwrap_or_else(|panic| Err(Failure::panic(panic_message(&*panic))))
-            }
-            None => Err(crate::context::unknown_workflow(&trigger.target.name, &around.registry)),
-        };
+        let handler = around.registry.get(&trigger.target, self.run.brief());
+        let handler = handler.ok_or_else(|| replay::unregistered(&self.run, &around.registry))?;
+        let call = AssertUnwindSafe(|| (handler.call)(ctx.clone(), &trigger.input));
+        let called = catch_unwind(call).unwrap_or_else(|panic| Err(Failure::panic(panic_message(&*panic))));
         let waker = RootWaker::new(self.run.id(), around.foreign.clone());
         let future = match called {
             Ok(future) => Some(future),
@@ -263,6 +264,7 @@ impl Activation {
             }
         };
         self.handler = Some(Handling { ctx, future, waker });
+        Ok(())
     }
 
     /// Replays an event: holds it against what the handler asks for, if it is of that kind, and applies it.
@@ -390,11 +392,4 @@ impl Handling {
         }
         Err(format!("the handler woke itself {SELF_WAKES} times without resting"))
     }
-}
-
-/// The seed of a child's random numbers.
-fn child_seed(child: RunId, parent: u64) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&child.0[..8]);
-    u64::from_le_bytes(bytes) ^ parent.rotate_left(32)
 }

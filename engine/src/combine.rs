@@ -241,7 +241,7 @@ impl<F: Future> Unordered<F> {
         self.next_indexed().await.map(|(_, output)| output)
     }
 
-    async fn next_indexed(&mut self) -> Option<(usize, F::Output)> {
+    pub(crate) async fn next_indexed(&mut self) -> Option<(usize, F::Output)> {
         std::future::poll_fn(|task| self.poll_next(task)).await
     }
 

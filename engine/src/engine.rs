@@ -8,9 +8,11 @@ pub use builder::Builder;
 pub use read::{Filter, Follow, Page, RunInfo, Wait};
 pub use request::{CancelRequest, RunHandle, SignalRequest, TriggerRequest};
 
+use crate::agent::Job;
 use crate::error::RunError;
-use crate::runtime::{Closed, Inbox, Input, Ports, Refused, Sizes, Watchers};
-use crate::workflow::{Registry, Workflow};
+use crate::registry::Registry;
+use crate::runtime::{Closed, Inbox, Input, Ports, Refused, Settings, Sizes, Watchers};
+use crate::workflow::Workflow;
 use futures_channel::oneshot;
 use rejoin_machine::RunId;
 use rejoin_store::{Log, StreamId};
@@ -33,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) project: String,
-    pub(crate) waiting_requests: usize,
+    pub(crate) settings: Settings,
     pub(crate) sizes: Sizes,
     /// The shard's thread; none where somebody else drives it.
     pub(crate) shard: Mutex<Option<JoinHandle<()>>>,
@@ -51,12 +53,22 @@ impl Engine {
 
     /// Triggers a run; await the result. With a key, the same trigger again finds the same run.
     pub fn trigger<I: Serialize, O>(&self, workflow: &Workflow<I, O>, input: I) -> TriggerRequest<O> {
-        TriggerRequest::new(self.clone(), workflow.name(), &input)
+        TriggerRequest::new(self.clone(), workflow.name(), None, &input)
+    }
+
+    /// Asks an agent to do a job; await the result. With a key, the same request again finds the same run.
+    pub fn job<I: Serialize, O>(&self, job: &Job<I, O>, input: I) -> TriggerRequest<O> {
+        TriggerRequest::new(self.clone(), job.agent(), job.name(), &input)
+    }
+
+    /// Asks an agent for a job whose types are not at hand.
+    pub fn job_json(&self, agent: &str, job: Option<&str>, input: &Value) -> TriggerRequest<Value> {
+        TriggerRequest::new(self.clone(), agent, job, input)
     }
 
     /// Triggers a run of a workflow whose types are not at hand.
     pub fn trigger_json(&self, workflow: &str, input: &Value) -> TriggerRequest<Value> {
-        TriggerRequest::new(self.clone(), workflow, input)
+        TriggerRequest::new(self.clone(), workflow, None, input)
     }
 
     /// The run that was triggered with this key, if one was.
@@ -92,7 +104,7 @@ impl Engine {
                 Err(Stopped::Closed(closed).into())
             }),
             Err(Refused::Closed(closed)) => Err(Stopped::Closed(closed).into()),
-            Err(Refused::Full) => Err(Stopped::Overloaded(self.shared.waiting_requests).into()),
+            Err(Refused::Full) => Err(Stopped::Overloaded(self.shared.settings.waiting_requests).into()),
         }
     }
 }

@@ -37,6 +37,7 @@
 //! change a run other than by an event in the log.
 
 mod activation;
+mod agent;
 pub mod codec;
 mod combine;
 mod context;
@@ -47,6 +48,7 @@ mod failure;
 pub mod history;
 mod listing;
 mod projection;
+mod registry;
 mod replay;
 mod runtime;
 #[cfg(feature = "testkit")]
@@ -56,10 +58,13 @@ pub mod upgrade;
 pub mod why;
 mod workflow;
 
+pub use agent::{Agent, Grant, Job};
 pub use combine::{
     Either, Join2, Join3, Join4, Join5, Join6, Joinable, Unordered, join, join_all, select, try_join_all,
 };
-pub use context::{Attempt, Call, Context, IntoStep, Signal, SignalWithin, Sleep, Spawned, Step};
+pub use context::{
+    Answer, Answers, Attempt, Call, Context, Group, GroupError, IntoStep, Signal, SignalWithin, Sleep, Spawned, Step,
+};
 pub use engine::{
     Builder, CancelRequest, Engine, Filter, Follow, Page, RunHandle, RunInfo, SignalRequest, TriggerRequest, Wait,
 };

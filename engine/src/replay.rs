@@ -1,8 +1,8 @@
 //! From history to state: the machine alone, and the handler held against it.
 
 use crate::activation::{Activation, ReplayError, Surroundings};
-use crate::context::unknown_workflow;
 use crate::history::Entry;
+use crate::registry::Registry;
 use rejoin_machine::{CallKey, Event, FailureKind, Issue, Run, RunId};
 
 /// The state that a history leads to. It begins with the run's first record, or with the one that begins an incarnation.
@@ -53,7 +53,6 @@ pub(crate) fn activate_to(id: RunId, history: &[Entry], around: &Surroundings) -
                 Some(activation) => activation.replay(event, &place, around).map_err(stop(index))?,
                 None if begins(event) => {
                     let run = Run::begin(id, event, entry.time).map_err(ReplayError::Illegal).map_err(stop(index))?;
-                    check_registered(&run, around).map_err(stop(index))?;
                     activation = Some(Activation::new(run));
                 }
                 None => {}
@@ -72,16 +71,14 @@ pub(crate) fn activate_to(id: RunId, history: &[Entry], around: &Surroundings) -
     Ok(activation)
 }
 
-fn check_registered(run: &Run, around: &Surroundings) -> Result<(), ReplayError> {
+/// Why a run cannot be handled here.
+pub(crate) fn unregistered(run: &Run, registry: &Registry) -> String {
     let target = &run.trigger().target;
-    if around.registry.get(target).is_some() {
-        return Ok(());
-    }
-    let known = match around.registry.newest(&target.name) {
-        Some((newest, _)) => format!("version {} is not registered (the newest is {})", target.version, newest.version),
-        None => unknown_workflow(&target.name, &around.registry).message().to_owned(),
+    let known = match registry.newest(target, run.brief()) {
+        Some(newest) => format!("version {} is not registered (the newest is {newest})", target.version),
+        None => registry.unknown(&target.name).message().to_owned(),
     };
-    Err(ReplayError::Diverged(format!("workflow {:?}: {known}; register it and start again", target.name)))
+    format!("workflow {:?}: {known}; register it and start again", target.name)
 }
 
 /// Where in a history.
@@ -105,6 +102,8 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         Event::ChildRefused { op, name, .. } => format!("a call of {name:?} (operation {op})"),
         Event::TimerSet { op, .. } => format!("a sleep (operation {op})"),
         Event::SignalAwaited { op, name, .. } => format!("a wait for signal {name:?} (operation {op})"),
+        Event::CallCancelled { op, .. } => format!("the call {op} cancelled"),
+        Event::GroupFormed { op, name, .. } => format!("group {name:?} (operation {op})"),
         Event::OperationDropped { op } => format!("operation {op} dropped"),
         Event::PatchMarked { id } => format!("patch {id:?}"),
         Event::ContinuedAsNew(_) => "to continue as new".to_owned(),
@@ -130,7 +129,8 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         | Event::CancelRequested { .. }
         | Event::CancelDelivered { .. }
         | Event::Wedged { .. }
-        | Event::Unwedged => return None,
+        | Event::Unwedged
+        | Event::Briefed(_) => return None,
     })
 }
 
@@ -141,6 +141,8 @@ pub(crate) fn asks(issue: &Issue) -> String {
         Issue::Call { op, name, .. } => format!("a call of {name:?} (operation {op})"),
         Issue::Sleep { op, .. } => format!("a sleep (operation {op})"),
         Issue::Await { op, name, .. } => format!("a wait for signal {name:?} (operation {op})"),
+        Issue::CancelCall { op, .. } => format!("the call {op} cancelled"),
+        Issue::Group { op, name, .. } => format!("group {name:?} (operation {op})"),
         Issue::Drop { op } => format!("operation {op} dropped"),
         Issue::Patch { id } => format!("patch {id:?}"),
         Issue::ContinueAsNew { .. } => "to continue as new".to_owned(),
@@ -168,6 +170,10 @@ pub(crate) fn fits(issue: &Issue, event: &Event) -> bool {
         (Issue::Sleep { op, .. }, Event::TimerSet { op: was, .. }) => op == was,
         (Issue::Await { op, name, .. }, Event::SignalAwaited { op: was, name: named, .. }) => {
             op == was && name == named
+        }
+        (Issue::CancelCall { op, .. }, Event::CallCancelled { op: was, .. }) => op == was,
+        (Issue::Group { op, name, members, .. }, Event::GroupFormed { op: was, name: named, members: these, .. }) => {
+            op == was && name == named && members == these
         }
         (Issue::Drop { op }, Event::OperationDropped { op: was }) => op == was,
         (Issue::Patch { id }, Event::PatchMarked { id: was }) => id == was,

@@ -173,7 +173,11 @@ fn check(run: RunId, records: &[Record], around: &Surroundings) -> Checked {
         _ => None,
     });
     let Some(target) = target else { return unusable("it does not begin with a trigger".to_owned()) };
-    let verdict = if around.registry.get(&target).is_none() {
+    let brief = history.iter().flat_map(|entry| &entry.transition.events).find_map(|event| match event {
+        Event::Briefed(brief) => Some((**brief).clone()),
+        _ => None,
+    });
+    let verdict = if around.registry.get(&target, &brief.unwrap_or_default()).is_none() {
         Verdict::NotRegistered
     } else {
         match replay::activate_to(run, &history, around) {

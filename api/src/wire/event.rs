@@ -6,7 +6,8 @@ use super::run::LabelView;
 use crate::output::time;
 use rejoin::history::Entry;
 use rejoin::{Event, Payload, RunId, Timestamp};
-use rejoin_machine::call::{Mode, OnTimeout};
+use rejoin_machine::brief::{Brief, Kind};
+use rejoin_machine::call::{GroupMode, Mode, OnTimeout};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::retry::Policy;
 use rejoin_machine::{Boundary, CallKey, Failure, OpNo, Origin, Span, Trigger};
@@ -107,6 +108,12 @@ fn details(event: &Event, operations: &mut Operations) -> Details {
         }
         Event::CancelDelivered { until } => none.time("until", *until),
         Event::Wedged { reason } => none.text("reason", reason),
+        Event::Briefed(brief) => briefed(brief),
+        Event::CallCancelled { op, reason } => operations.details(*op).text("reason", reason),
+        Event::GroupFormed { op, name, mode, members } => {
+            let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+            none.op(*op).text("group", name).text("mode", mode_of(*mode)).json("items", &names)
+        }
     }
 }
 
@@ -129,6 +136,26 @@ fn triggered(trigger: &Trigger) -> Details {
         .given(*deadline, |it, deadline| it.time("deadline", deadline))
         .shown_if(!labels.is_empty(), |it| it.json("labels", &LabelView::all(labels)))
         .payload("input", input)
+}
+
+/// What is worth to be said of what a run was given: what it was not given is left out.
+fn briefed(brief: &Brief) -> Details {
+    let names = |pairs: &[(String, Payload)]| pairs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    Details::default()
+        .shown_if(brief.kind == Kind::Agent, |it| it.text("kind", "agent"))
+        .given(brief.job.as_ref(), |it, job| it.text("job", job))
+        .given(brief.queue.as_ref(), |it, queue| it.text("queue", queue))
+        .given(brief.message.as_ref(), |it, message| it.text("message", message))
+        .shown_if(!brief.metadata.is_empty(), |it| it.json("metadata", &names(&brief.metadata)))
+        .shown_if(!brief.visitor.is_empty(), |it| it.json("visitor", &names(&brief.visitor)))
+        .shown_if(!brief.dropped.is_empty(), |it| it.json("dropped_arguments", &brief.dropped))
+        .given(brief.only.as_ref(), |it, only| it.json("only", only))
+        .shown_if(brief.triggers_nothing, |it| it.flag("triggers_nothing", true))
+        .shown_if(brief.subagent, |it| it.flag("subagent", true))
+        .shown_if(brief.protected, |it| it.flag("protected", true))
+        .given(brief.user.as_ref(), |it, user| it.text("user", user))
+        .given(brief.begin_by, |it, by| it.time("begin_by", by))
+        .given(brief.work_limit, |it, limit| it.span("work_limit_ms", limit))
 }
 
 fn continued(boundary: &Boundary, operations: &mut Operations) -> Details {
@@ -190,6 +217,16 @@ fn origin_name(origin: Origin) -> &'static str {
         Origin::Api => "api",
         Origin::Cli => "cli",
         Origin::Workflow => "workflow",
+        Origin::Agent => "agent",
+    }
+}
+
+fn mode_of(mode: GroupMode) -> String {
+    match mode {
+        GroupMode::All => "all".to_owned(),
+        GroupMode::Collect => "collect".to_owned(),
+        GroupMode::First => "first".to_owned(),
+        GroupMode::Quorum(of) => format!("quorum of {of}"),
     }
 }
 

@@ -1,11 +1,12 @@
 //! The one door through which a run's state changes.
 
+use crate::brief::Brief;
 use crate::call::{Link, Wait};
 use crate::cancel::{Cancel, Cause};
 use crate::error::IllegalEvent;
 use crate::event::Event;
 use crate::id::OpNo;
-use crate::run::{Op, Outcome, Run, Status};
+use crate::run::{Due, Op, Outcome, Run, Status};
 use crate::signal::Buffered;
 use crate::time::Timestamp;
 use crate::transition::Transition;
@@ -40,6 +41,8 @@ impl Run {
         match event {
             Event::Triggered(_) => false,
             Event::Started => matches!(self.status, Status::Created) && !wedged,
+            // The first thing that is said of a run, or never.
+            Event::Briefed(_) => matches!(self.status, Status::Created) && self.history == 1 && !wedged,
             // What the handler says, while nobody has asked it to end.
             Event::Completed { .. } | Event::Failed { .. } | Event::ContinuedAsNew(_) => {
                 matches!(self.status, Status::Running) && !wedged
@@ -50,6 +53,8 @@ impl Run {
             | Event::ChildRefused { .. }
             | Event::TimerSet { .. }
             | Event::SignalAwaited { .. }
+            | Event::CallCancelled { .. }
+            | Event::GroupFormed { .. }
             | Event::OperationDropped { .. }
             | Event::PatchMarked { .. } => self.is_active() && !wedged,
             // What it is handed, as long as it is told.
@@ -87,7 +92,7 @@ impl Run {
         match event {
             Event::Triggered(_) => false,
             Event::Started => {
-                self.started = true;
+                self.begin_work(time);
                 self.become_status(Status::Running)
             }
             Event::Completed { output } => self.close_run(Outcome::Completed(output.clone())),
@@ -106,10 +111,11 @@ impl Run {
                 let cancel = Cancel { cause: *cause, by, reason, grace: *grace, until: None };
                 self.cancel().is_none() && self.become_status(Status::Cancelling(cancel))
             }
-            Event::CancelDelivered { until } => self.started && self.holds_answers() && self.deliver_cancel(*until),
+            Event::CancelDelivered { until } => self.started() && self.holds_answers() && self.deliver_cancel(*until),
             Event::Wedged { reason } => self.wedged.replace(reason.clone()).is_none(),
             Event::Unwedged => self.wedged.take().is_some(),
             Event::PatchMarked { .. } => true,
+            Event::Briefed(brief) => self.take_brief(brief),
             Event::ResultIgnored { child } => {
                 matches!(self.children.get(child), Some(known) if known.link == Link::Loose)
                     && self.forget_child(*child)
@@ -155,6 +161,8 @@ impl Run {
                     && self.time_is_up(*op, time)
                     && self.close(*op).is_some()
             }
+            Event::CallCancelled { op, reason } => self.mark_cancelled(*op, reason),
+            Event::GroupFormed { op, .. } => self.opens(*op) && self.number(*op),
             Event::OperationDropped { op } => self.drop_pending(*op),
             Event::Triggered(_)
             | Event::Started
@@ -170,7 +178,8 @@ impl Run {
             | Event::CancelRequested { .. }
             | Event::CancelDelivered { .. }
             | Event::Wedged { .. }
-            | Event::Unwedged => false,
+            | Event::Unwedged
+            | Event::Briefed(_) => false,
         }
     }
 
@@ -207,6 +216,21 @@ impl Run {
         self.signals.clear();
         self.wedged = None;
         self.become_status(Status::Closed(outcome))
+    }
+
+    fn take_brief(&mut self, brief: &Brief) -> bool {
+        self.due.extend(brief.begin_by.map(|by| (by, Due::Begin)));
+        self.brief = brief.clone();
+        true
+    }
+
+    /// What was limited before it began is not any more, and what is from then on is.
+    fn begin_work(&mut self, time: Timestamp) {
+        self.started_at = Some(time);
+        self.due.extend(self.brief.work_limit.map(|limit| (time.after(limit), Due::Run)));
+        if let Some(by) = self.brief.begin_by {
+            self.due.remove(&(by, Due::Begin));
+        }
     }
 
     fn begin_anew(&mut self, event: &Event, time: Timestamp) -> bool {

@@ -1,5 +1,6 @@
 //! A call: the caller's side of a child run. Opened once, resolved exactly once.
 
+use crate::brief::{Brief, Terms};
 use crate::error::Rejection;
 use crate::event::{Carried, Event};
 use crate::failure::{Failure, FailureKind};
@@ -7,7 +8,8 @@ use crate::id::{CallKey, OpNo, Payload, RunId};
 use crate::limits::Limits;
 use crate::run::{Decision, Due, Op, Outcome, Run};
 use crate::time::{Span, Timestamp};
-use crate::trigger::Target;
+use crate::trigger::{Origin, Parent, Target, Trigger};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -21,6 +23,19 @@ pub enum Mode {
     Wait,
     /// It does not: the child lives on, and only a cancel of the whole tree ends it.
     Detach,
+}
+
+/// How many members a group takes to be settled. New modes are added at the end: numbers are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupMode {
+    /// All succeed, or the first failure settles it.
+    All,
+    /// All end, as they may.
+    Collect,
+    /// One succeeds.
+    First,
+    /// So many succeed.
+    Quorum(u32),
 }
 
 /// What becomes of a child when its caller stops waiting.
@@ -57,7 +72,7 @@ pub(crate) struct NewCall {
     pub(crate) op: OpNo,
     pub(crate) target: Result<Target, Failure>,
     pub(crate) name: String,
-    pub(crate) reentrant: bool,
+    pub(crate) terms: Box<Terms>,
     pub(crate) key: Option<String>,
     pub(crate) input: Payload,
     pub(crate) mode: Mode,
@@ -77,7 +92,7 @@ impl Run {
             Ok(target) => target.clone(),
             Err(failure) => return refuse(failure.clone()),
         };
-        if let Err(rejection) = self.check_call(&call, limits) {
+        if let Err(rejection) = self.check_call(&call, now, limits) {
             return refuse(Failure::new(FailureKind::Refused, rejection.code(), format!("{rejection}")));
         }
         let key = match &call.key {
@@ -99,7 +114,7 @@ impl Run {
         Ok(events)
     }
 
-    fn check_call(&self, call: &NewCall, limits: &Limits) -> Result<(), Rejection> {
+    fn check_call(&self, call: &NewCall, now: Timestamp, limits: &Limits) -> Result<(), Rejection> {
         Rejection::check_size("the input", call.input.len(), limits.payload_bytes)?;
         if let Some(key) = &call.key {
             Rejection::check_size("a call key", key.len(), limits.name_bytes)?;
@@ -114,18 +129,64 @@ impl Run {
             }
         }
         Rejection::check_count("children", self.children_started as usize, limits.children as usize)?;
-        let path = || {
-            let mut path = self.trigger.path.clone();
-            path.push(call.name.clone());
-            path
+        self.check_terms(call, limits, now)
+    }
+
+    /// What a call that was opened starts: a child's trigger and brief. `None` where the child exists already. To be asked
+    /// before the event is applied.
+    pub fn child_of(&self, opened: &Event, input: Payload, terms: Terms, now: Timestamp) -> Option<(Trigger, Brief)> {
+        let Event::ChildTriggered { op, target, child, mode, .. } = opened else { return None };
+        if self.children.contains_key(child) {
+            return None;
+        }
+        let awaited = *mode == Mode::Wait;
+        let mut path = self.trigger.path.clone();
+        path.push(target.name.clone());
+        let trigger = Trigger {
+            project: self.trigger.project.clone(),
+            target: target.clone(),
+            input,
+            origin: Origin::Workflow,
+            key: None,
+            parent: Some(Parent { run: self.id, incarnation: self.incarnation, op: *op, awaited }),
+            depth: self.trigger.depth,
+            path,
+            // A parent's deadline bounds the children that it waits for.
+            deadline: self.deadline().filter(|_| awaited),
+            labels: self.trigger.labels.clone(),
+            seed: child.seed(self.trigger.seed),
         };
-        if call.name == self.trigger.target.name && !call.reentrant {
-            return Err(Rejection::Recursion { name: call.name.clone(), path: path() });
+        Some(self.commission(trigger, terms, now))
+    }
+
+    /// A child's end is hastened, and waited for.
+    pub(crate) fn cancel_call(&self, op: OpNo, reason: String, limits: &Limits) -> Decision {
+        self.check_active()?;
+        Rejection::check_size("a reason", reason.len(), limits.payload_bytes)?;
+        if op < self.next_op { Ok(vec![Event::CallCancelled { op, reason }]) } else { Err(Rejection::Stale) }
+    }
+
+    pub(crate) fn form_group(
+        &self,
+        op: OpNo,
+        name: String,
+        mode: GroupMode,
+        members: Vec<(String, OpNo)>,
+        limits: &Limits,
+    ) -> Decision {
+        self.check_new_operation(op, limits)?;
+        for name in members.iter().map(|(name, _)| name).chain([&name]) {
+            Rejection::check_size("a name, key or label", name.len(), limits.name_bytes)?;
         }
-        if self.trigger.depth.saturating_add(1) >= limits.depth {
-            return Err(Rejection::TooDeep { limit: limits.depth, path: path() });
+        Ok(vec![Event::GroupFormed { op, name, mode, members }])
+    }
+
+    pub(crate) fn mark_cancelled(&mut self, op: OpNo, reason: &str) -> bool {
+        if let Some(Op::Call { cancelled, .. }) = self.ops.get_mut(&op) {
+            cancelled.get_or_insert_with(|| reason.into());
         }
-        Ok(())
+        // A call may be resolved, and the handler not know it yet.
+        op < self.next_op
     }
 
     /// A child has ended.
@@ -168,7 +229,8 @@ impl Run {
                 if let Some(deadline) = wait.deadline {
                     self.due.insert((deadline, Due::Op(op)));
                 }
-                self.open(op, Op::Call { child, deadline: wait.deadline, on_timeout: wait.on_timeout });
+                let Wait { deadline, on_timeout } = wait;
+                self.open(op, Op::Call { child, deadline, on_timeout, cancelled: None });
                 Link::Awaited(op)
             }
             Mode::Detach => {

@@ -82,6 +82,9 @@ impl Run {
         limits: &Limits,
     ) -> Decision {
         self.check_alive()?;
+        if self.brief.protected && cause == Cause::Request {
+            return Err(Rejection::Protected);
+        }
         let grace = grace.unwrap_or(limits.cancel_grace);
         if let Some(cancel) = self.cancel() {
             // A second request changes nothing, except that one without grace ends the run now.
@@ -103,7 +106,7 @@ impl Run {
     /// What follows when no child is waited for any more. A handler that was not called cannot be told, nor has it done
     /// anything that it would have to undo.
     fn delivery(&self, cancel: &Cancel, now: Timestamp) -> Event {
-        if self.started {
+        if self.started() {
             Event::CancelDelivered { until: now.after(cancel.grace) }
         } else {
             cancel.end(cancel.failure())
@@ -115,6 +118,15 @@ impl Run {
         let cancel = self.cancel().filter(|cancel| cancel.until.is_none())?;
         let others = self.awaited_children().any(|child| child != closing);
         (!others).then(|| self.delivery(cancel, now))
+    }
+
+    /// It waited to begin for longer than it may.
+    pub(crate) fn too_late_to_begin(&self) -> Vec<Event> {
+        let message = "it waited longer than it may before it began";
+        let failure = Failure::new(FailureKind::TimedOut, "queue-timeout", message);
+        let (by, reason) = (String::from("the engine"), String::from(message));
+        let asked = Event::CancelRequested { cause: Cause::Deadline, by, reason, grace: Span(0) };
+        alloc::vec![asked, Event::TimedOut { failure }]
     }
 
     pub(crate) fn grace_ended(&self) -> Decision {

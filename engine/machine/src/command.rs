@@ -1,6 +1,7 @@
 //! What is asked of a run.
 
-use crate::call::{Mode, OnTimeout};
+use crate::brief::Terms;
+use crate::call::{GroupMode, Mode, OnTimeout};
 use crate::cancel::Cause;
 use crate::failure::Failure;
 use crate::id::{OpNo, Payload, RunId, SignalId};
@@ -8,7 +9,9 @@ use crate::retry::Policy;
 use crate::run::Outcome;
 use crate::time::{Span, Timestamp};
 use crate::trigger::Target;
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// What is asked of a run, by the world or by its own handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,8 +94,8 @@ pub enum Issue {
         target: Result<Target, Failure>,
         /// Its name, also where there is no such target.
         name: String,
-        /// Whether it may be called by its own kind.
-        reentrant: bool,
+        /// What is known of the target, and what it is given beside the input.
+        terms: Box<Terms>,
         /// A key of the caller's.
         key: Option<String>,
         /// What it is given.
@@ -119,6 +122,24 @@ pub enum Issue {
         name: String,
         /// How long.
         timeout: Option<Span>,
+    },
+    /// A child is not wanted any more, but its end is waited for.
+    CancelCall {
+        /// The call.
+        op: OpNo,
+        /// Why.
+        reason: String,
+    },
+    /// Calls belong together.
+    Group {
+        /// The operation.
+        op: OpNo,
+        /// What the group is called.
+        name: String,
+        /// How many of them it takes.
+        mode: GroupMode,
+        /// Their names and operations.
+        members: Vec<(String, OpNo)>,
     },
     /// An operation is not wanted any more.
     Drop {

@@ -1,5 +1,6 @@
 //! What a command means, and what the world owes a run.
 
+use crate::brief::Brief;
 use crate::call::{NewCall, OnTimeout};
 use crate::cancel::Cause;
 use crate::command::{Command, Issue};
@@ -42,11 +43,11 @@ impl Run {
     fn issue(&self, issue: Issue, now: Timestamp, limits: &Limits) -> Decision {
         match issue {
             Issue::Step { op, name, policy, timeout } => self.schedule_step(op, name, policy, timeout, limits),
-            Issue::Call { op, target, name, reentrant, key, input, mode, timeout, on_timeout } => self.open_call(
-                NewCall { op, target, name, reentrant, key, input, mode, timeout, on_timeout },
-                now,
-                limits,
-            ),
+            Issue::Call { op, target, name, terms, key, input, mode, timeout, on_timeout } => {
+                self.open_call(NewCall { op, target, name, terms, key, input, mode, timeout, on_timeout }, now, limits)
+            }
+            Issue::CancelCall { op, reason } => self.cancel_call(op, reason, limits),
+            Issue::Group { op, name, mode, members } => self.form_group(op, name, mode, members, limits),
             Issue::Sleep { op, until } => self.set_timer(op, until, limits),
             Issue::Await { op, name, timeout } => self.await_signal(op, name, timeout, now, limits),
             Issue::Drop { op } => self.drop_operation(op),
@@ -61,7 +62,7 @@ impl Run {
         match self.status {
             Status::Created if self.wedged.is_some() => Err(Rejection::Wedged("")),
             Status::Created => Ok(vec![Event::Started]),
-            Status::Cancelling(_) if !self.started => Err(Rejection::AlreadyCancelling),
+            Status::Cancelling(_) if !self.started() => Err(Rejection::AlreadyCancelling),
             Status::Running | Status::Cancelling(_) | Status::Closed(_) => Err(Rejection::AlreadyStarted),
         }
     }
@@ -99,14 +100,20 @@ impl Run {
         if let Err(error) = fits {
             return Ok(vec![Event::Failed { failure: Failure::over_limit(&error) }]);
         }
-        Ok(vec![Event::ContinuedAsNew(Box::new(Boundary {
+        let mut events = vec![Event::ContinuedAsNew(Box::new(Boundary {
             incarnation: self.incarnation.saturating_add(1),
-            trigger: Trigger { input, seed, ..self.trigger.clone() },
+            trigger: Trigger { input, seed, deadline: self.deadline(), ..self.trigger.clone() },
             triggered_at: self.triggered_at,
             children: self.carried_children(),
             signals: self.signals.iter().cloned().collect(),
             signals_seen: self.signals_seen.iter().copied().collect(),
-        }))])
+        }))];
+        if self.brief != Brief::default() {
+            // It has begun, and how long it may take is part of its deadline by now.
+            let brief = Brief { begin_by: None, work_limit: None, queue: None, ..self.brief.clone() };
+            events.push(Event::Briefed(Box::new(brief)));
+        }
+        Ok(events)
     }
 
     fn wedge(&self, reason: String) -> Decision {
@@ -132,6 +139,7 @@ impl Run {
                 let reason = "its deadline passed".to_string();
                 return self.request_cancel(Cause::Deadline, "the engine".to_string(), reason, None, now, limits);
             }
+            Due::Begin => return Ok(self.too_late_to_begin()),
             Due::Grace => return self.grace_ended(),
             Due::Op(op) | Due::Retry(op) => op,
         };
@@ -148,7 +156,7 @@ impl Run {
         match due {
             Due::Retry(_) => false,
             Due::Op(op) => self.executes_steps() || !matches!(self.ops.get(&op), Some(Op::Step(_))),
-            Due::Run | Due::Grace => true,
+            Due::Begin | Due::Run | Due::Grace => true,
         }
     }
 
@@ -171,6 +179,9 @@ impl Run {
             },
             Event::OperationDropped { op } => {
                 let_go(op).map(|(child, _)| cancel(child, "its caller dropped the call", None)).into_iter().collect()
+            }
+            Event::CallCancelled { op, reason } => {
+                let_go(op).map(|(child, _)| cancel(child, reason, None)).into_iter().collect()
             }
             Event::CancelRequested { cause, reason, grace, .. } => self.cancel_children(*cause, reason, *grace),
             Event::Completed { .. } | Event::Failed { .. } | Event::TimedOut { .. } | Event::Cancelled { .. } => {
@@ -202,13 +213,16 @@ impl Run {
             | Event::PatchMarked { .. }
             | Event::CancelDelivered { .. }
             | Event::Wedged { .. }
-            | Event::Unwedged => Vec::new(),
+            | Event::Unwedged
+            | Event::Briefed(_)
+            | Event::GroupFormed { .. } => Vec::new(),
         }
     }
 
     /// Everything that the world still owes the run: what a process that has just read its history must do.
     pub fn outstanding(&self) -> impl Iterator<Item = Effect> + '_ {
-        let start = (matches!(self.status, Status::Created) && self.wedged.is_none()).then_some(Effect::Start);
+        let starts = matches!(self.status, Status::Created) && self.wedged.is_none() && !self.is_queued();
+        let start = starts.then_some(Effect::Start);
         let cancels = match self.cancel() {
             Some(cancel) if cancel.until.is_none() => self.cancel_children(cancel.cause, &cancel.reason, cancel.grace),
             Some(_) | None => Vec::new(),
@@ -217,7 +231,13 @@ impl Run {
             Op::Step(step) => Some(Effect::RunStep(step.task(*op))),
             Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } => None,
         });
-        start.into_iter().chain(cancels).chain(steps)
+        let calls = self.ops.values().filter(|_| !self.holds_answers()).filter_map(|pending| match pending {
+            Op::Call { child, cancelled: Some(reason), .. } => {
+                Some(Effect::CancelChild { child: *child, cause: Cause::Parent, reason: reason.clone(), grace: None })
+            }
+            Op::Call { .. } | Op::Step(_) | Op::Timer { .. } | Op::Signal { .. } => None,
+        });
+        start.into_iter().chain(cancels).chain(calls).chain(steps)
     }
 
     pub(crate) fn executes_steps(&self) -> bool {
@@ -231,7 +251,7 @@ impl Run {
         }
         let counts = |(at, due): &&(Timestamp, Due)| match due {
             Due::Retry(_) => *at > now && self.executes_steps(),
-            Due::Op(_) | Due::Run | Due::Grace => self.brings_an_event(*due),
+            Due::Op(_) | Due::Begin | Due::Run | Due::Grace => self.brings_an_event(*due),
         };
         self.due.iter().find(counts).map(|(at, _)| *at)
     }
@@ -244,7 +264,7 @@ impl Run {
     }
 
     /// Whether the handler may act.
-    fn check_active(&self) -> Result<(), Rejection> {
+    pub(crate) fn check_active(&self) -> Result<(), Rejection> {
         self.check_alive()?;
         match self.status {
             _ if self.wedged.is_some() => Err(Rejection::Wedged("")),

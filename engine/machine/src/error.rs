@@ -74,6 +74,49 @@ pub enum Rejection {
         /// The child that it stands for.
         child: RunId,
     },
+    /// An agent would trigger what no grant of its names.
+    #[error("{name} is not among the grants of its caller ({})", path.join(" -> "))]
+    NotGranted {
+        /// What was to be triggered.
+        name: String,
+        /// The names on the way down, the refused one last.
+        path: Vec<String>,
+    },
+    /// A run that may trigger nothing would trigger something.
+    #[error("the caller may trigger nothing here ({})", path.join(" -> "))]
+    MayNotTrigger {
+        /// The names on the way down, the refused one last.
+        path: Vec<String>,
+    },
+    /// Something that is no agent, or is a part of an agent's work itself, would divide its work.
+    #[error("{name} has no subagents: only an agent has, and a subagent has none of its own")]
+    NoSubagents {
+        /// The caller.
+        name: String,
+    },
+    /// Metadata that stands above a call cannot be changed by it.
+    #[error("the metadata {name:?} is given already, and cannot be overridden")]
+    MetadataOverridden {
+        /// Its name.
+        name: String,
+    },
+    /// A target declares metadata that is not there.
+    #[error("{target} needs the metadata {name:?}, which is not given")]
+    MetadataMissing {
+        /// Its name.
+        name: String,
+        /// What needs it.
+        target: String,
+    },
+    /// A target needs a user, and nobody is there.
+    #[error("{target} needs a user, and this is work without one")]
+    RequiresUser {
+        /// What needs one.
+        target: String,
+    },
+    /// Only its owner and its deadlines can cancel the run.
+    #[error("only its owner and its deadlines can cancel the run")]
+    Protected,
     /// An operation came under a number that was used already.
     #[error("operation {0} was issued already")]
     DuplicateOperation(OpNo),
@@ -104,6 +147,13 @@ impl Rejection {
             Rejection::TooDeep { .. } => "depth-limit",
             Rejection::Recursion { .. } => "recursion",
             Rejection::DuplicateKey { .. } => "duplicate-call-key",
+            Rejection::NotGranted { .. } => "not-granted",
+            Rejection::MayNotTrigger { .. } => "may-not-trigger",
+            Rejection::NoSubagents { .. } => "no-subagents",
+            Rejection::MetadataOverridden { .. } => "metadata-overridden",
+            Rejection::MetadataMissing { .. } => "metadata-missing",
+            Rejection::RequiresUser { .. } => "requires-user",
+            Rejection::Protected => "protected",
             Rejection::DuplicateOperation(_) => "duplicate-operation",
         }
     }

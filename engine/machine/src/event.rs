@@ -3,7 +3,8 @@
 //! Events are stored for ever. New ones are added at the end of the enum, fields are never changed or removed:
 //! their numbers and layout are the format of every log ever written, and golden histories hold us to it.
 
-use crate::call::{Mode, OnTimeout};
+use crate::brief::Brief;
+use crate::call::{GroupMode, Mode, OnTimeout};
 use crate::cancel::Cause;
 use crate::failure::Failure;
 use crate::id::{CallKey, OpNo, Payload, RunId, SignalId};
@@ -232,6 +233,28 @@ pub enum Event {
     },
     /// The handler fits the history again; what came meanwhile is handed to it.
     Unwedged,
+
+    /// What the run was given beside its input. Directly after its trigger, and after each event that begins an incarnation;
+    /// where there is none, it was given nothing.
+    Briefed(Box<Brief>),
+    /// The handler wants a child to end, and waits for that. From running; without effect where its call was resolved before.
+    CallCancelled {
+        /// The operation.
+        op: OpNo,
+        /// Why.
+        reason: String,
+    },
+    /// Calls were made together. From running.
+    GroupFormed {
+        /// The operation.
+        op: OpNo,
+        /// What the group is called.
+        name: String,
+        /// How many of them it takes.
+        mode: GroupMode,
+        /// Their names and operations.
+        members: Vec<(String, OpNo)>,
+    },
 }
 
 /// What a run takes along when it continues as new.
@@ -338,7 +361,10 @@ impl Event {
             | Event::PatchMarked { .. }
             | Event::CancelRequested { .. }
             | Event::Wedged { .. }
-            | Event::Unwedged => None,
+            | Event::Unwedged
+            | Event::Briefed(_)
+            | Event::CallCancelled { .. }
+            | Event::GroupFormed { .. } => None,
         }
     }
 
@@ -384,6 +410,9 @@ impl Event {
             Event::CancelDelivered { .. } => "CancelDelivered",
             Event::Wedged { .. } => "Wedged",
             Event::Unwedged => "Unwedged",
+            Event::Briefed(_) => "Briefed",
+            Event::CallCancelled { .. } => "CallCancelled",
+            Event::GroupFormed { .. } => "GroupFormed",
         }
     }
 }

@@ -28,6 +28,13 @@ impl RunId {
         id
     }
 
+    /// The seed of a run's random numbers, if its caller's is `parent`.
+    pub(crate) fn seed(self, parent: u64) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.0[..8]);
+        u64::from_le_bytes(bytes) ^ parent.rotate_left(32)
+    }
+
     /// An id made of a hash, marked as a version 8 UUID.
     #[must_use]
     pub fn hashed(hash: &[u8; 32]) -> RunId {

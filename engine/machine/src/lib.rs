@@ -8,13 +8,15 @@
 //! come in with commands. Rules live in `decide`; `apply` checks only that an event fits the state, so that
 //! a stricter rule of tomorrow still reads the histories of today.
 //!
-//! One file per entity: [`step`], [`call`], [`timer`], [`signal`], [`cancel`]; the run itself is in `run`.
+//! One file per entity: [`step`], [`call`], [`timer`], [`signal`], [`cancel`]; the run itself is in `run`, and
+//! what it is given beside its input in [`brief`].
 
 #![no_std]
 
 extern crate alloc;
 
 mod apply;
+pub mod brief;
 pub mod call;
 pub mod cancel;
 mod command;

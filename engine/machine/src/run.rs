@@ -1,5 +1,6 @@
 //! The run: its state, what can be asked of it, and how operations are opened and closed.
 
+use crate::brief::Brief;
 use crate::call::{Child, Link, OnTimeout};
 use crate::cancel::Cancel;
 use crate::error::{IllegalEvent, Rejection};
@@ -22,11 +23,12 @@ pub(crate) type Decision = Result<Vec<Event>, Rejection>;
 pub struct Run {
     pub(crate) id: RunId,
     pub(crate) trigger: Trigger,
+    pub(crate) brief: Brief,
     pub(crate) triggered_at: Timestamp,
     pub(crate) incarnation: u32,
     pub(crate) status: Status,
-    /// Whether the handler of this incarnation was called.
-    pub(crate) started: bool,
+    /// When the handler of this incarnation was called.
+    pub(crate) started_at: Option<Timestamp>,
     pub(crate) wedged: Option<String>,
     /// When the last event happened.
     pub(crate) time: Timestamp,
@@ -95,6 +97,8 @@ pub enum Op {
         deadline: Option<Timestamp>,
         /// What follows.
         on_timeout: OnTimeout,
+        /// Why the child is to end, where the caller said so.
+        cancelled: Option<String>,
     },
     /// A timer.
     Timer {
@@ -128,6 +132,8 @@ pub(crate) enum Due {
     Retry(OpNo),
     /// An operation's time is up.
     Op(OpNo),
+    /// It is too late to begin.
+    Begin,
     /// The run's deadline.
     Run,
     /// The end of a cancelled run's grace.
@@ -153,10 +159,11 @@ impl Run {
         Run {
             id,
             trigger,
+            brief: Brief::default(),
             triggered_at,
             incarnation: 0,
             status: Status::Created,
-            started: false,
+            started_at: None,
             wedged: None,
             time,
             history: 1,
@@ -184,6 +191,11 @@ impl Run {
         run
     }
 
+    /// Whether the handler of this incarnation was called.
+    pub(crate) fn started(&self) -> bool {
+        self.started_at.is_some()
+    }
+
     pub(crate) fn cancel(&self) -> Option<&Cancel> {
         match &self.status {
             Status::Cancelling(cancel) => Some(cancel),
@@ -200,6 +212,17 @@ impl Run {
     /// while it does not fit its history.
     pub fn is_suspended(&self) -> bool {
         matches!(self.status, Status::Running | Status::Cancelling(_)) && self.steps == 0
+    }
+
+    /// When it must have ended: by its trigger, or by how long it may take since it began.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let worked = self.brief.work_limit.zip(self.started_at).map(|(limit, started)| started.after(limit));
+        self.trigger.deadline.into_iter().chain(worked).min()
+    }
+
+    /// Whether it waits in a queue, to be begun by whoever keeps that.
+    pub fn is_queued(&self) -> bool {
+        matches!(self.status, Status::Created) && self.brief.queue.is_some()
     }
 
     /// Its id.

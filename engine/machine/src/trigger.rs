@@ -64,8 +64,10 @@ pub enum Origin {
     Api,
     /// A person at a command line.
     Cli,
-    /// Another run.
+    /// A run of a workflow.
     Workflow,
+    /// An agent, in the course of a job.
+    Agent,
 }
 
 impl Trigger {

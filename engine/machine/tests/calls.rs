@@ -188,7 +188,7 @@ fn spec_f10_direct_recursion_is_refused_unless_it_is_re_entrant() {
     let message = "parent may not trigger itself (parent -> parent); mark it re-entrant if that is meant";
     let failure = Failure::new(FailureKind::Refused, "recursion", message);
     run.when(1, call(0).to("parent")).then([call(0).to("parent").refused(failure)]);
-    let reentrant = Call { reentrant: true, ..call(1).to("parent") };
+    let reentrant = call(1).to("parent").on(|terms| terms.callee.reentrant = true);
     run.when(2, reentrant.clone()).then([reentrant.triggered(2)]);
 }
 

@@ -4,6 +4,8 @@
 mod common;
 
 use common::*;
+use rejoin_machine::brief::Brief;
+use rejoin_machine::call::GroupMode;
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::{Event, Op, OpNo, Run};
 use std::fmt::Write;
@@ -237,6 +239,14 @@ fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
         known(wait(100, "review").awaited(10)),
         known(delivered(wait_op, signal)),
         known(Event::SignalTimedOut { op: OpNo(wait_op) }),
+        known(briefed(Brief::default())),
+        known(Event::CallCancelled { op: OpNo(open), reason: "enough".into() }),
+        known(Event::GroupFormed {
+            op: OpNo(100),
+            name: "sections".into(),
+            mode: GroupMode::All,
+            members: vec![("one".into(), OpNo(open))],
+        }),
     ]
 }
 

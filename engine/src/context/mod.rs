@@ -4,22 +4,27 @@
 //! replayed; what does not is executed again. Operations take their number when they are called for, not when they
 //! are polled, and enter the outbox; when the handler rests, the outbox is sequenced.
 
+mod call;
+mod group;
 mod operation;
+pub(crate) mod options;
 mod step;
 mod waker;
 
-pub use operation::{Call, Signal, SignalWithin, Sleep, Spawned};
+pub use call::{Call, Spawned};
+pub use group::{Answer, Answers, Group, GroupError};
+pub use operation::{Signal, SignalWithin, Sleep};
 pub use step::{Attempt, IntoStep, Step};
 
 pub(crate) use step::{Body, Work};
 pub(crate) use waker::{ForeignWake, RootWaker};
 
 use crate::failure::{Failure, decode, encode};
-use crate::workflow::{Registry, Workflow};
+use crate::registry::Registry;
 use operation::Operation;
-use rejoin_machine::call::{Mode, OnTimeout};
+use rejoin_machine::brief::Brief;
 use rejoin_machine::retry::Policy;
-use rejoin_machine::{Answer, Issue, OpNo, Payload, RunId, Timestamp};
+use rejoin_machine::{Answer as Told, Issue, OpNo, Parent, Payload, RunId, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::RefCell;
@@ -41,6 +46,18 @@ pub(crate) struct Inner {
     state: RefCell<State>,
     registry: Arc<Registry>,
     run: RunId,
+    of: About,
+}
+
+/// What a handler may know of its run.
+struct About {
+    /// The workflow or agent.
+    name: String,
+    depth: u32,
+    parent: Option<Parent>,
+    brief: Brief,
+    /// The metadata that the handler's target declares.
+    declares: &'static [&'static str],
 }
 
 /// Answers that the handler has not taken, and questions that the engine has not sequenced.
@@ -62,6 +79,8 @@ struct State {
     discarding: bool,
     misuse: Option<String>,
     polls: Polls,
+    /// How many parts the run has given to subagents.
+    subagents: u32,
 }
 
 /// An operation that the handler holds.
@@ -126,8 +145,17 @@ impl Context {
             discarding: false,
             misuse: None,
             polls: Polls::default(),
+            subagents: 0,
         };
-        let inner = Inner { state: RefCell::new(state), registry, run: run.id() };
+        let trigger = run.trigger();
+        let of = About {
+            name: trigger.target.name.clone(),
+            depth: trigger.depth,
+            parent: trigger.parent,
+            brief: run.brief().clone(),
+            declares: registry.get(&trigger.target, run.brief()).map_or(&[], |handler| handler.declares()),
+        };
+        let inner = Inner { state: RefCell::new(state), registry, run: run.id(), of };
         Context { inner: Rc::new(inner) }
     }
 
@@ -151,53 +179,6 @@ impl Context {
         state.outbox.push_back(Issue::Step { op, name: name.to_owned(), policy: Policy::default(), timeout: None });
         drop(state);
         Step::new(self.operation(op))
-    }
-
-    /// Triggers a workflow as a child and waits for its result. The caller suspends, for days if need be, and resumes
-    /// exactly once. If the caller ends or is cancelled first, so is the child.
-    ///
-    /// ```
-    /// # use rejoin::{Context, Failure, Workflow, time::minutes};
-    /// const ANALYZE: Workflow<u32, String> = Workflow::named("analyze");
-    /// async fn handler(ctx: Context, week: u32) -> Result<String, Failure> {
-    ///     ctx.call(&ANALYZE, week).key("analysis").timeout(minutes(5)).await
-    /// }
-    /// ```
-    pub fn call<I: Serialize, O: DeserializeOwned>(&self, workflow: &Workflow<I, O>, input: I) -> Call<O> {
-        let op = self.issue_call(workflow.name(), encode("the input", &input), Mode::Wait);
-        Call::new(self.operation(op))
-    }
-
-    /// Triggers a workflow as a child that lives on its own: nobody waits, and only a cancel of the whole tree ends it.
-    /// The result of the future is the child's id, or why it was refused; it is started whether that is awaited or not,
-    /// unless the future is dropped at once.
-    pub fn spawn<I: Serialize, O>(&self, workflow: &Workflow<I, O>, input: I) -> Spawned {
-        let op = self.issue_call(workflow.name(), encode("the input", &input), Mode::Detach);
-        Spawned::new(self.operation(op))
-    }
-
-    fn issue_call(&self, name: &str, input: Result<Payload, Failure>, mode: Mode) -> OpNo {
-        let op = self.inner.number();
-        let (target, reentrant) = match self.inner.registry.newest(name) {
-            Some((target, handler)) => (Ok(target), handler.reentrant),
-            None => (Err(unknown_workflow(name, &self.inner.registry).to_stored()), false),
-        };
-        let (target, input) = match input {
-            Ok(input) => (target, input),
-            Err(failure) => (Err(failure.to_stored()), Payload::from(Vec::new())),
-        };
-        self.inner.state.borrow_mut().outbox.push_back(Issue::Call {
-            op,
-            target,
-            name: name.to_owned(),
-            reentrant,
-            key: None,
-            input,
-            mode,
-            timeout: None,
-            on_timeout: OnTimeout::default(),
-        });
-        op
     }
 
     /// Sleeps, for days if need be, over any restart.
@@ -297,24 +278,63 @@ impl Context {
         self.inner.run
     }
 
+    /// The run that called this one, where one did.
+    pub fn parent(&self) -> Option<RunId> {
+        self.inner.of.parent.map(|parent| parent.run)
+    }
+
+    /// How many triggers stand above the run, as far as they count: what an agent triggers, and a workflow's trigger of a
+    /// workflow.
+    pub fn depth(&self) -> u32 {
+        self.inner.of.depth
+    }
+
+    /// Which of the agent's jobs this is.
+    pub fn job_name(&self) -> Option<&str> {
+        self.inner.of.brief.job.as_deref()
+    }
+
+    /// What was said about the occasion, beside the input.
+    pub fn occasion(&self) -> Option<&str> {
+        self.inner.of.brief.message.as_deref()
+    }
+
+    /// A value of the metadata, which no model can see or change. Only names that the workflow or job declares can be read.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] if the name is not declared, or the value is of another type.
+    pub fn metadata<T: DeserializeOwned>(&self, name: &str) -> Result<T, Failure> {
+        let about = &self.inner.of;
+        match about.brief.metadata(name).filter(|_| about.declares.contains(&name)) {
+            Some(value) => decode("the metadata", value),
+            None => {
+                let message =
+                    format!("{} does not declare the metadata {name:?}; name it with .metadata(&[..])", about.name);
+                Err(Failure::business("metadata-undeclared", message))
+            }
+        }
+    }
+
+    /// What a visitor's browser said of itself, where the caller shared that. Not to be trusted.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] if the value is of another type.
+    pub fn visitor<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Failure> {
+        let value = self.inner.of.brief.visitor.iter().find(|(known, _)| known == name);
+        value.map(|(_, value)| decode("the visitor's data", value)).transpose()
+    }
+
+    /// The user in whose conversation the run happens; `None` for headless work.
+    pub fn user(&self) -> Option<&str> {
+        self.inner.of.brief.user.as_deref()
+    }
+
     fn operation(&self, op: OpNo) -> Operation {
         self.inner.state.borrow_mut().slots.insert(op, Slot::default());
         Operation::new(self.inner.clone(), op)
     }
-}
-
-/// The failure of a call to a name that nothing is registered under.
-pub(crate) fn unknown_workflow(name: &str, registry: &Registry) -> Failure {
-    let known = registry.names();
-    let known = if known.is_empty() { "none is".to_owned() } else { format!("there are {}", known.join(", ")) };
-    let message = format!("no workflow {name:?} is registered ({known})");
-    Failure::make(
-        rejoin_machine::FailureKind::Refused,
-        "unknown-workflow".into(),
-        message,
-        serde_json::Value::Null,
-        false,
-    )
 }
 
 // The engine's side.
@@ -372,22 +392,22 @@ impl Inner {
     }
 
     /// Hands an answer to the operation that waits for it. A signal's content comes beside it.
-    pub(crate) fn answer(&self, answer: &Answer, signal: Option<Payload>, cancel: Option<&Failure>) {
+    pub(crate) fn answer(&self, answer: &Told, signal: Option<Payload>, cancel: Option<&Failure>) {
         let mut wakers = Vec::new();
         let mut state = self.state.borrow_mut();
         match answer {
-            Answer::Start => {}
-            Answer::Resolved { op, result } => {
+            Told::Start => {}
+            Told::Resolved { op, result } => {
                 let result = result.clone().map_err(Failure::from_stored);
                 state.resolve(*op, Reply::Resolved(result), &mut wakers);
             }
-            Answer::Signal { op, .. } => {
+            Told::Signal { op, .. } => {
                 let payload = signal.unwrap_or_else(|| Payload::from(Vec::new()));
                 state.resolve(*op, Reply::Resolved(Ok(payload)), &mut wakers);
             }
-            Answer::NoSignal { op } => state.resolve(*op, Reply::NoSignal, &mut wakers),
-            Answer::Spawned { op, child } => state.resolve(*op, Reply::Spawned(*child), &mut wakers),
-            Answer::Cancel => {
+            Told::NoSignal { op } => state.resolve(*op, Reply::NoSignal, &mut wakers),
+            Told::Spawned { op, child } => state.resolve(*op, Reply::Spawned(*child), &mut wakers),
+            Told::Cancel => {
                 let failure = cancel.cloned().unwrap_or_else(|| Failure::permanent("cancelled"));
                 let mut open: Vec<OpNo> = state.slots.keys().copied().collect();
                 open.sort_unstable();
@@ -499,10 +519,16 @@ impl State {
 
 fn operation_of(issue: &Issue) -> Option<OpNo> {
     match issue {
-        Issue::Step { op, .. } | Issue::Call { op, .. } | Issue::Sleep { op, .. } | Issue::Await { op, .. } => {
-            Some(*op)
-        }
-        Issue::Drop { .. } | Issue::Patch { .. } | Issue::Return(_) | Issue::ContinueAsNew { .. } => None,
+        Issue::Step { op, .. }
+        | Issue::Call { op, .. }
+        | Issue::Sleep { op, .. }
+        | Issue::Await { op, .. }
+        | Issue::Group { op, .. } => Some(*op),
+        Issue::CancelCall { .. }
+        | Issue::Drop { .. }
+        | Issue::Patch { .. }
+        | Issue::Return(_)
+        | Issue::ContinueAsNew { .. } => None,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{Inner, Reply, operation_of, take};
 use crate::failure::Failure;
-use rejoin_machine::call::OnTimeout;
-use rejoin_machine::{Issue, OpNo, RunId};
+use rejoin_machine::brief::Given;
+use rejoin_machine::{Issue, OpNo};
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -26,6 +26,22 @@ impl Operation {
         self.inner.amend(self.op, amend);
     }
 
+    /// Changes what a call gives beside the input; where that fails, the call is refused.
+    pub(super) fn give(&self, change: impl FnOnce(&mut Given) -> Result<(), Failure>) {
+        self.amend(|issue| {
+            if let Issue::Call { terms, target, .. } = issue
+                && let Err(failure) = change(&mut terms.given)
+            {
+                *target = Err(failure.to_stored());
+            }
+        });
+    }
+
+    /// What is needed to end the child of a call before its time.
+    pub(super) fn handle(&self) -> Handle {
+        Handle { inner: self.inner.clone(), op: self.op }
+    }
+
     pub(super) fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<Reply> {
         let mut state = self.inner.state.borrow_mut();
         let Some(slot) = state.slots.get_mut(&self.op) else { return Poll::Pending };
@@ -45,6 +61,18 @@ impl Operation {
     }
 }
 
+/// A call, for whoever wants its child to end but waits for that all the same.
+pub(super) struct Handle {
+    inner: Rc<Inner>,
+    pub(super) op: OpNo,
+}
+
+impl Handle {
+    pub(super) fn cancel(&self, reason: &str) {
+        self.inner.push_issue(Issue::CancelCall { op: self.op, reason: reason.to_owned() });
+    }
+}
+
 impl Drop for Operation {
     fn drop(&mut self) {
         let mut state = self.inner.state.borrow_mut();
@@ -60,83 +88,6 @@ impl Drop for Operation {
         }
         drop(state);
         drop((slot, body));
-    }
-}
-
-/// A call of a child that is being waited for; its output is the child's.
-#[must_use = "a call that is dropped at once is never made"]
-pub struct Call<T> {
-    operation: Operation,
-    output: PhantomData<fn() -> T>,
-}
-
-impl<T> Call<T> {
-    pub(super) fn new(operation: Operation) -> Self {
-        Call { operation, output: PhantomData }
-    }
-
-    /// A key of your own for the child: a later incarnation of the run that calls with the same key finds the same child.
-    pub fn key(self, new: impl Into<String>) -> Self {
-        self.amend(|_, key, _| *key = Some(new.into()))
-    }
-
-    /// How long to wait. The child is then cancelled, or lives on as [`Call::on_timeout`] says.
-    pub fn timeout(self, wait: Duration) -> Self {
-        self.amend(|timeout, _, _| *timeout = Some(wait.into()))
-    }
-
-    /// What becomes of the child when the wait times out.
-    pub fn on_timeout(self, then: OnTimeout) -> Self {
-        self.amend(|_, _, on_timeout| *on_timeout = then)
-    }
-
-    fn amend(self, amend: impl FnOnce(&mut Option<rejoin_machine::Span>, &mut Option<String>, &mut OnTimeout)) -> Self {
-        self.operation.amend(|issue| {
-            if let Issue::Call { timeout, key, on_timeout, .. } = issue {
-                amend(timeout, key, on_timeout);
-            }
-        });
-        self
-    }
-}
-
-impl<T: DeserializeOwned> Future for Call<T> {
-    type Output = Result<T, Failure>;
-    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        self.operation.poll(task).map(|reply| take("the child's output", reply))
-    }
-}
-
-/// A child that lives on its own; the output is its id.
-#[must_use = "a child whose future is dropped at once is never started"]
-pub struct Spawned {
-    operation: Operation,
-}
-
-impl Spawned {
-    pub(super) fn new(operation: Operation) -> Self {
-        Spawned { operation }
-    }
-
-    /// A key of your own for the child.
-    pub fn key(self, new: impl Into<String>) -> Self {
-        self.operation.amend(|issue| {
-            if let Issue::Call { key, .. } = issue {
-                *key = Some(new.into());
-            }
-        });
-        self
-    }
-}
-
-impl Future for Spawned {
-    type Output = Result<RunId, Failure>;
-    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        self.operation.poll(task).map(|reply| match reply {
-            Reply::Spawned(child) => Ok(child),
-            Reply::Resolved(Err(failure)) => Err(failure),
-            Reply::Resolved(Ok(_)) | Reply::NoSignal => Err(Failure::permanent("an answer of another kind")),
-        })
     }
 }
 

@@ -2,13 +2,15 @@
 
 use super::{Engine, Shared};
 use crate::activation::Surroundings;
+use crate::agent::{Agent, Job};
 use crate::context::Context;
 use crate::error::StartError;
 use crate::failure::Failure;
 use crate::projection::Projection;
+use crate::registry::{Handler, Registry, Taken};
 use crate::runtime::tokio::{self, SystemClock, SystemEntropy, TokioSpawn};
 use crate::runtime::{Busy, Inbox, IndexKind, Ports, Settings, Shard, Sizes, Watchers};
-use crate::workflow::{Registry, Workflow};
+use crate::workflow::Workflow;
 use futures_channel::oneshot;
 use rejoin_machine::Limits;
 use rejoin_store::disk::{Disk, Folder};
@@ -58,8 +60,43 @@ impl Builder {
         F: Fn(Context, I) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<O, Failure>> + 'static,
     {
-        if !self.registry.add(workflow, handler) {
-            self.twice.get_or_insert((workflow.name().to_owned(), workflow.number()));
+        let added = self.registry.add_workflow(workflow, Handler::new(workflow.traits, handler));
+        self.note(added)
+    }
+
+    /// Registers a handler for a job of an agent. It is written as a workflow's is: an agent that triggers something in the
+    /// middle of a job suspends and resumes like any other run.
+    pub fn job<I, O, F, Fut>(mut self, job: &Job<I, O>, handler: F) -> Self
+    where
+        I: DeserializeOwned + 'static,
+        O: Serialize + 'static,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, Failure>> + 'static,
+    {
+        let added = self.registry.add_job(job, Handler::new(job.traits, handler));
+        self.note(added)
+    }
+
+    /// Declares an agent of the project: its grants, and how much it does at a time. One that has handlers and is not
+    /// declared has no grants, and no limit.
+    pub fn agent(mut self, agent: Agent) -> Self {
+        let declared = self.registry.declare(agent);
+        self.note(declared)
+    }
+
+    /// Members of a department, a set of workflows and agents that can be granted as a whole. Called again, it adds members.
+    pub fn department<N: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        members: impl IntoIterator<Item = N>,
+    ) -> Self {
+        self.registry.add_department(name.into(), members.into_iter().map(Into::into));
+        self
+    }
+
+    fn note(mut self, registered: Result<(), Taken>) -> Self {
+        if let Err(Taken { name, version }) = registered {
+            self.twice.get_or_insert((name, version));
         }
         self
     }
@@ -186,7 +223,6 @@ impl Builder {
             Err(_) => return Err(StartError::Thread(std::io::Error::other("it ended before it was ready"))),
         };
         tokio::watch(&busy, self.settings.watchdog)?;
-        let waiting_requests = self.settings.waiting_requests;
         let shared = Shared {
             inbox,
             log,
@@ -194,7 +230,7 @@ impl Builder {
             ports,
             watchers,
             project: self.project,
-            waiting_requests,
+            settings: self.settings,
             sizes: Sizes::default(),
             shard: Mutex::new(Some(shard)),
         };

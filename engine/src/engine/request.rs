@@ -1,12 +1,14 @@
 //! Requests: to trigger, to signal, to cancel; and the handle of a run.
 
 use super::{Engine, Follow, RunInfo};
-use crate::context::unknown_workflow;
+use crate::activation::Commission;
+use crate::context::options::options;
 use crate::error::{RunError, TriggerError};
 use crate::failure::{Failure, decode, encode};
 use crate::history::Entry;
 use crate::runtime::Input;
 use crate::why::Why;
+use rejoin_machine::brief::{Brief, Given, Terms};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::{Command, Origin, Outcome, Payload, RunId, SignalId, Span, Timestamp, Trigger};
 use serde::Serialize;
@@ -23,24 +25,28 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub struct TriggerRequest<O> {
     engine: Engine,
     workflow: String,
+    job: Option<String>,
     input: Result<Payload, Failure>,
     key: Option<String>,
     deadline: Option<Duration>,
     labels: Vec<(String, String)>,
     origin: Origin,
+    given: Given,
     output: PhantomData<fn() -> O>,
 }
 
 impl<O> TriggerRequest<O> {
-    pub(super) fn new<I: Serialize + ?Sized>(engine: Engine, workflow: &str, input: &I) -> Self {
+    pub(super) fn new<I: Serialize + ?Sized>(engine: Engine, workflow: &str, job: Option<&str>, input: &I) -> Self {
         TriggerRequest {
             engine,
             workflow: workflow.to_owned(),
+            job: job.map(str::to_owned),
             input: encode("the input", input),
             key: None,
             deadline: None,
             labels: Vec::new(),
             origin: Origin::Api,
+            given: Given::default(),
             output: PhantomData,
         }
     }
@@ -63,12 +69,18 @@ impl<O> TriggerRequest<O> {
         self
     }
 
+    fn give(mut self, change: impl FnOnce(&mut Given) -> Result<(), Failure>) -> Self {
+        if let Err(failure) = change(&mut self.given) {
+            self.input = Err(failure);
+        }
+        self
+    }
+
     async fn send(self) -> Result<RunHandle<O>, TriggerError> {
         let shared = &self.engine.shared;
-        let Some((target, handler)) = shared.registry.newest(&self.workflow) else {
-            let unknown = unknown_workflow(&self.workflow, &shared.registry);
-            return Err(TriggerError::UnknownWorkflow(unknown.message().to_owned()));
-        };
+        let unknown = |failure: Failure| TriggerError::UnknownWorkflow(failure.message().to_owned());
+        let resolved = shared.registry.resolve(&self.workflow, self.job.as_deref()).map_err(unknown)?;
+        let (target, handler) = (resolved.target, resolved.handler);
         let bad = |failure: Failure| TriggerError::BadInput {
             workflow: self.workflow.clone(),
             reason: failure.message().to_owned(),
@@ -80,7 +92,10 @@ impl<O> TriggerRequest<O> {
             Some(key) => keyed_id(&shared.project, &target.name, key),
             None => new_id(now, || shared.ports.entropy.next()),
         };
-        let trigger = Box::new(Trigger {
+        let given = Given { job: self.job, by_default: resolved.by_default, ..self.given };
+        let brief = Brief::of_root(Terms { callee: resolved.callee.clone(), given }, None, now);
+        brief.check(&target.name, &resolved.callee, &shared.settings.limits).map_err(TriggerError::Limit)?;
+        let trigger = Trigger {
             project: shared.project.clone(),
             path: vec![target.name.clone()],
             target,
@@ -92,11 +107,14 @@ impl<O> TriggerRequest<O> {
             deadline: self.deadline.map(|within| now.after(within.into())),
             labels: self.labels,
             seed: shared.ports.entropy.next(),
-        });
-        self.engine.ask(|reply| Input::Trigger { id, trigger, reply }).await?;
+        };
+        let commission = Box::new(Commission { trigger, brief });
+        self.engine.ask(|reply| Input::Trigger { id, commission, reply }).await?;
         Ok(RunHandle::new(self.engine, id))
     }
 }
+
+options!(<O> TriggerRequest<O>);
 
 impl<O: 'static> IntoFuture for TriggerRequest<O> {
     type Output = Result<RunHandle<O>, TriggerError>;

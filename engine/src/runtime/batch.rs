@@ -5,11 +5,11 @@
 
 use super::shard::{Active, Owed, Refusal, Shard, Work};
 use super::watch::Holder;
-use crate::activation::{Activation, Advance, Trouble};
+use crate::activation::{Activation, Advance, Commission, Trouble};
 use crate::codec;
 use crate::projection::tables;
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, Run, RunId, Status, Timestamp, Trigger};
+use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, RunId, Status, Timestamp};
 use rejoin_store::index::prefix;
 use rejoin_store::{NewRecord, StreamId, Version};
 use std::collections::{BTreeSet, VecDeque};
@@ -141,7 +141,7 @@ impl Shard {
 
     fn decide(&mut self, work: &Work, batch: &mut Batch) -> Result<(), Refusal> {
         match work {
-            Work::Trigger(id, trigger) => self.decide_trigger(*id, trigger, batch),
+            Work::Trigger(id, commission) => self.decide_trigger(*id, commission, batch),
             Work::Command(id, command) => self.decide_command(*id, command, batch),
             Work::Of(incarnation, id, command) => {
                 if !self.runs.contains_key(id) {
@@ -163,10 +163,10 @@ impl Shard {
     }
 
     /// A new run: its trigger and its handler's first answer share a record.
-    fn decide_trigger(&mut self, id: RunId, trigger: &Trigger, batch: &mut Batch) -> Result<(), Refusal> {
+    fn decide_trigger(&mut self, id: RunId, commission: &Commission, batch: &mut Batch) -> Result<(), Refusal> {
         let now = self.ports.clock.now();
-        let event = Event::Triggered(Box::new(trigger.clone()));
-        let begin = || Run::begin(id, &event, now).map(Activation::new).map_err(|error| illegal(id, &error));
+        let events = commission.events();
+        let begin = || Activation::begin(id, &events, now).map_err(|error| illegal(id, &error));
         let mut activation = begin()?;
         let mut advance = if batch.records.len() < self.sizes.batch && !batch.careful {
             match self.advance(&mut activation, Command::Start, now) {
@@ -182,7 +182,7 @@ impl Shard {
             batch.later.push(Work::Command(id, Command::Start));
             activation.announce(now)
         };
-        advance.transition.events.insert(0, event);
+        advance.transition.events.splice(0..0, events);
         self.put_active(id, Active::new(activation));
         self.record(id, now, advance, batch)
     }
@@ -269,8 +269,8 @@ impl Shard {
         let expected = Version(active.activation.records - 1);
         let stream = StreamId(id.0);
         batch.records.push(NewRecord { stream, expected, time: now.0, format: codec::TRANSITION, payload });
-        for (child, trigger) in children {
-            batch.queue.push_back(Work::Trigger(child, Box::new(trigger)));
+        for (child, commission) in children {
+            batch.queue.push_back(Work::Trigger(child, Box::new(commission)));
         }
         for effect in effects {
             let work = cancel_of(effect, id);

@@ -1,9 +1,10 @@
 //! Everything that can wake a shard, on one page.
 
+use crate::activation::Commission;
 use crate::context::ForeignWake;
 use crate::error::{RunError, TriggerError};
 use futures_channel::oneshot;
-use rejoin_machine::{Command, OpNo, Outcome, Payload, RunId, Trigger};
+use rejoin_machine::{Command, OpNo, Outcome, Payload, RunId};
 use rejoin_store::Failure;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 /// What can come to a shard.
 pub(crate) enum Input {
     /// Somebody triggers a run.
-    Trigger { id: RunId, trigger: Box<Trigger>, reply: Reply<(), TriggerError> },
+    Trigger { id: RunId, commission: Box<Commission>, reply: Reply<(), TriggerError> },
     /// Somebody asks something of a run.
     Command { run: RunId, command: Command, reply: Reply<(), RunError> },
     /// Somebody waits for the end of a run.

@@ -10,7 +10,7 @@ use super::steps::Steps;
 use super::timers::Timers;
 use super::watch::{Busy, Watchers};
 use super::{RunMap, Settings};
-use crate::activation::{Activation, Surroundings};
+use crate::activation::{Activation, Commission, Surroundings};
 use crate::error::{RunError, TriggerError};
 use crate::projection::RunRow;
 use futures_channel::oneshot;
@@ -69,7 +69,7 @@ pub(super) struct Active {
 /// Something to be done to one run.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
-    Trigger(RunId, Box<Trigger>),
+    Trigger(RunId, Box<Commission>),
     Command(RunId, Command),
     /// A command that only the run's present incarnation is meant by.
     Of(u32, RunId, Command),
@@ -156,7 +156,7 @@ impl Shard {
     pub(crate) fn accept(&mut self, inputs: Vec<Input>) {
         for input in inputs {
             match input {
-                Input::Trigger { id, trigger, reply } => self.trigger(id, trigger, reply),
+                Input::Trigger { id, commission, reply } => self.trigger(id, commission, reply),
                 Input::Command { run, command, reply } => self.command(run, command, reply),
                 Input::Await { run, reply } => self.wait_for(run, reply),
                 Input::Delete { run, reply } => self.delete_for(run, reply),
@@ -283,8 +283,8 @@ impl Shard {
         }
     }
 
-    fn trigger(&mut self, id: RunId, trigger: Box<Trigger>, reply: Reply<(), TriggerError>) {
-        let result = self.try_trigger(id, trigger);
+    fn trigger(&mut self, id: RunId, commission: Box<Commission>, reply: Reply<(), TriggerError>) {
+        let result = self.try_trigger(id, commission);
         match result {
             Ok(()) => self.owed.push(Owed::Triggered(reply, Ok(()))),
             // A refusal may rest on what is not durable yet.
@@ -292,19 +292,20 @@ impl Shard {
         }
     }
 
-    fn try_trigger(&mut self, id: RunId, trigger: Box<Trigger>) -> Result<(), TriggerError> {
+    fn try_trigger(&mut self, id: RunId, commission: Box<Commission>) -> Result<(), TriggerError> {
         self.check_store().map_err(TriggerError::Store)?;
         if self.stopping.is_some() {
             return Err(TriggerError::Stopped);
         }
+        let trigger = &commission.trigger;
         trigger.check(&self.settings.limits).map_err(TriggerError::Limit)?;
         if self.log.head(StreamId(id.0)).is_some() {
-            return self.same_trigger(id, &trigger);
+            return self.same_trigger(id, trigger);
         }
         if self.log.space() == Space::Reserve {
             return Err(TriggerError::DiskFull);
         }
-        self.transact(Work::Trigger(id, trigger)).map_err(|refusal| match refusal {
+        self.transact(Work::Trigger(id, commission)).map_err(|refusal| match refusal {
             Refusal::Store(failure) if failure.is_disk_full() => TriggerError::DiskFull,
             Refusal::Store(failure) => TriggerError::Store(failure),
             Refusal::Rejected(rejection) => TriggerError::Limit(rejection),

@@ -82,7 +82,7 @@ impl Simulation {
         let watchers = Arc::new(Watchers::default());
         let registry = Arc::new(parts.registry);
         let around = Surroundings { registry: registry.clone(), foreign: inbox.clone() };
-        let waiting_requests = parts.settings.waiting_requests;
+        let settings = parts.settings.clone();
         let busy = Arc::new(Busy::default());
         let mut shard =
             Shard::new(log.clone(), ports.clone(), parts.settings, around, inbox.clone(), watchers.clone(), busy);
@@ -98,7 +98,7 @@ impl Simulation {
             ports,
             watchers,
             project: parts.project,
-            waiting_requests,
+            settings,
             sizes: shard.sizes,
             shard: Mutex::new(None),
         });

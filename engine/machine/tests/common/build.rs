@@ -1,6 +1,7 @@
 //! Short names for the commands and events that the tests are made of.
 
 use super::{RUN, at, seconds};
+use rejoin_machine::brief::{Brief, Terms};
 use rejoin_machine::call::{Mode, OnTimeout};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::retry::Policy;
@@ -50,6 +51,11 @@ pub fn triggered() -> Event {
 
 pub fn triggered_until(second: i64) -> Event {
     Event::Triggered(Box::new(Trigger { deadline: Some(at(second)), ..trigger() }))
+}
+
+/// What the run was given.
+pub fn briefed(brief: Brief) -> Event {
+    Event::Briefed(Box::new(brief))
 }
 
 /// The first event of incarnation 1, with these children and signals.
@@ -144,7 +150,7 @@ pub struct Call {
     pub op: u32,
     pub name: String,
     pub target: Result<Target, Failure>,
-    pub reentrant: bool,
+    pub terms: Terms,
     pub key: Option<String>,
     pub input: Payload,
     pub mode: Mode,
@@ -158,7 +164,7 @@ pub fn call(op: u32) -> Call {
         op,
         name: "child".into(),
         target: Ok(Target { name: "child".into(), version: 1 }),
-        reentrant: false,
+        terms: Terms::default(),
         key: None,
         input: text("input"),
         mode: Mode::Wait,
@@ -170,6 +176,11 @@ pub fn call(op: u32) -> Call {
 impl Call {
     pub fn to(self, name: &str) -> Call {
         Call { name: name.into(), target: Ok(Target { name: name.into(), version: 1 }), ..self }
+    }
+
+    pub fn on(mut self, change: impl FnOnce(&mut Terms)) -> Call {
+        change(&mut self.terms);
+        self
     }
 
     pub fn key(self, key: &str) -> Call {
@@ -217,9 +228,10 @@ impl Call {
 
 impl From<Call> for Command {
     fn from(call: Call) -> Command {
-        let Call { op, name, target, reentrant, key, input, mode, timeout, on_timeout } = call;
+        let Call { op, name, target, terms, key, input, mode, timeout, on_timeout } = call;
         let timeout = timeout.map(seconds);
-        Command::Issue(Issue::Call { op: OpNo(op), target, name, reentrant, key, input, mode, timeout, on_timeout })
+        let (op, terms) = (OpNo(op), Box::new(terms));
+        Command::Issue(Issue::Call { op, target, name, terms, key, input, mode, timeout, on_timeout })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Random commands: mostly such as mean something to the run, at times nonsense.
 
 use super::{Dice, RUN};
-use rejoin_machine::call::{Mode, OnTimeout};
+use rejoin_machine::brief::{self, Brief, Callee, Given, Terms};
+use rejoin_machine::call::{GroupMode, Mode, OnTimeout};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::retry::Policy;
 use rejoin_machine::{
@@ -24,6 +25,8 @@ enum Kind {
     Call,
     Sleep,
     Await,
+    CancelCall,
+    Group,
     Drop,
     Patch,
     Return,
@@ -39,8 +42,10 @@ const KINDS: &[(u8, Kind)] = &[
     (18, Kind::Await),
     (36, Kind::EndAttempt),
     (30, Kind::ResolveCall),
-    (20, Kind::Signal),
-    (35, Kind::Wake),
+    (18, Kind::Signal),
+    (32, Kind::Wake),
+    (4, Kind::CancelCall),
+    (1, Kind::Group),
     (6, Kind::Drop),
     (3, Kind::Patch),
     (2, Kind::Wedge),
@@ -117,6 +122,11 @@ pub fn command(dice: &mut Dice<'_>, run: &Run, next: OpNo, now: Timestamp) -> Co
         Kind::Call => call(dice, op),
         Kind::Sleep => Command::Issue(Issue::Sleep { op, until: dice.time(now) }),
         Kind::Await => Command::Issue(Issue::Await { op, name: dice.name(), timeout: dice.maybe_span() }),
+        Kind::CancelCall => Command::Issue(Issue::CancelCall { op: known_op(dice, run, next), reason: dice.name() }),
+        Kind::Group => {
+            let members = vec![(dice.name(), known_op(dice, run, next))];
+            Command::Issue(Issue::Group { op, name: dice.name(), mode: GroupMode::Quorum(1), members })
+        }
         Kind::Drop => Command::Issue(Issue::Drop { op: known_op(dice, run, next) }),
         Kind::Patch => Command::Issue(Issue::Patch { id: dice.name() }),
         Kind::Return => Command::Issue(Issue::Return(dice.result())),
@@ -177,6 +187,38 @@ fn step(dice: &mut Dice<'_>, op: OpNo) -> Command {
     Command::Issue(Issue::Step { op, name: dice.name(), policy, timeout: dice.maybe_span() })
 }
 
+/// What a run was given, where it was given anything.
+pub fn brief(dice: &mut Dice<'_>, now: Timestamp) -> Brief {
+    let mut brief = Brief::of_root(terms(dice), dice.once_in(2).then(|| dice.name()), now);
+    brief.within = dice.once_in(4).then(|| dice.name());
+    brief
+}
+
+fn terms(dice: &mut Dice<'_>) -> Terms {
+    let kind = |dice: &mut Dice<'_>| dice.pick(&[brief::Kind::Workflow, brief::Kind::Workflow, brief::Kind::Agent]);
+    let metadata = |dice: &mut Dice<'_>| (dice.name(), dice.payload());
+    Terms {
+        callee: Callee {
+            kind: kind(dice),
+            reentrant: dice.once_in(2),
+            declares: if dice.once_in(4) { vec![dice.name()] } else { Vec::new() },
+            requires_user: dice.once_in(8),
+            granted: !dice.once_in(4),
+            queue: dice.once_in(4).then(|| dice.name()),
+        },
+        given: Given {
+            metadata: if dice.once_in(4) { vec![metadata(dice)] } else { Vec::new() },
+            only: if dice.once_in(8) { Some(vec![dice.name()]) } else { None },
+            triggers_nothing: dice.once_in(16),
+            subagent: dice.once_in(8),
+            protected: dice.once_in(4),
+            queue_limit: dice.maybe_span(),
+            work_limit: dice.maybe_span(),
+            ..Given::default()
+        },
+    }
+}
+
 fn call(dice: &mut Dice<'_>, op: OpNo) -> Command {
     let name = dice.pick(&["b", "a", "c"]).to_string();
     let target = Target { name: name.clone(), version: 1 };
@@ -185,7 +227,7 @@ fn call(dice: &mut Dice<'_>, op: OpNo) -> Command {
         op,
         target: unknown.map_or(Ok(target), Err),
         name,
-        reentrant: dice.once_in(2),
+        terms: Box::new(terms(dice)),
         key: dice.once_in(2).then(|| dice.name()),
         input: dice.payload(),
         mode: dice.pick(&[Mode::Wait, Mode::Wait, Mode::Wait, Mode::Detach]),

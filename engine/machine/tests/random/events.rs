@@ -1,15 +1,15 @@
 //! Random events, such as no machine has decided.
 
-use super::commands::trigger;
+use super::commands::{brief, trigger};
 use super::{Dice, RUN};
-use rejoin_machine::call::{Mode, OnTimeout};
+use rejoin_machine::call::{GroupMode, Mode, OnTimeout};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::retry::Policy;
 use rejoin_machine::signal::Buffered;
 use rejoin_machine::{Boundary, CallKey, Carried, Event, OpNo, RunId, SignalId, Target, Timestamp};
 
 /// How many kinds of events there are.
-const KINDS: usize = 31;
+const KINDS: usize = 34;
 
 /// Any event.
 pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
@@ -35,6 +35,14 @@ pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
         13 => Event::ResultIgnored { child: child(dice).0 },
         14 => Event::CarriedChildEnded { child: child(dice).0, result: dice.result() },
         15 => Event::OperationDropped { op: op(dice) },
+        31 => Event::Briefed(Box::new(brief(dice, now))),
+        32 => Event::CallCancelled { op: op(dice), reason: dice.name() },
+        33 => Event::GroupFormed {
+            op: op(dice),
+            name: dice.name(),
+            mode: dice.pick(&[GroupMode::All, GroupMode::Collect, GroupMode::First, GroupMode::Quorum(2)]),
+            members: vec![(dice.name(), op(dice))],
+        },
         other => of_operations(other, dice, now),
     }
 }

@@ -1,5 +1,6 @@
 //! What a run must be like, folded from its events in the plainest way.
 
+use rejoin_machine::brief::Brief;
 use rejoin_machine::call::Mode;
 use rejoin_machine::{Boundary, CallKey, Effect, Event, OpNo, Run, RunId, SignalId, Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ enum Life {
 #[derive(Debug)]
 enum Pending {
     Step { attempt: u32, at: Timestamp, timeout: Option<Span> },
-    Call { child: RunId, deadline: Option<Timestamp> },
+    Call { child: RunId, deadline: Option<Timestamp>, cancelled: bool },
     Timer { at: Timestamp },
     Wait { name: String, deadline: Option<Timestamp> },
 }
@@ -29,6 +30,8 @@ pub struct Model {
     wedged: bool,
     incarnation: u32,
     deadline: Option<Timestamp>,
+    brief: Brief,
+    started: Option<Timestamp>,
     grace: Option<Timestamp>,
     pending: BTreeMap<OpNo, Pending>,
     /// One more than the highest number of an operation.
@@ -54,6 +57,8 @@ impl Model {
             wedged: false,
             incarnation: 0,
             deadline,
+            brief: Brief::default(),
+            started: None,
             grace: None,
             pending: BTreeMap::new(),
             next: 0,
@@ -76,7 +81,14 @@ impl Model {
         assert!(!self.has_ended(), "nothing happens after the end");
         match event {
             Event::Triggered(_) => panic!("triggered twice"),
-            Event::Started => self.become_from(&[Life::Created], Life::Running),
+            Event::Started => {
+                self.become_from(&[Life::Created], Life::Running);
+                self.started = Some(time);
+            }
+            Event::Briefed(brief) => {
+                self.become_from(&[Life::Created], Life::Created);
+                self.brief = (**brief).clone();
+            }
             Event::Completed { .. } | Event::Failed { .. } => self.become_from(&[Life::Running], Life::Ended),
             Event::TimedOut { .. } | Event::Cancelled { .. } => {
                 self.become_from(&[Life::Waiting, Life::Compensating], Life::Ended);
@@ -131,10 +143,17 @@ impl Model {
                 assert!(self.kept.remove(&child) || self.ended.insert(child), "each child ends once");
             }
             Event::ChildTimedOut { op, ended: false, .. } => {
-                let Pending::Call { child, deadline } = self.close(*op) else { panic!("no call") };
+                let Pending::Call { child, deadline, .. } = self.close(*op) else { panic!("no call") };
                 assert!(deadline.is_some_and(|at| at <= time), "never early");
                 self.awaited.remove(&child);
             }
+            Event::CallCancelled { op, .. } => {
+                self.check_heard();
+                if let Some(Pending::Call { cancelled, .. }) = self.pending.get_mut(op) {
+                    *cancelled = true;
+                }
+            }
+            Event::GroupFormed { op, .. } => self.number(*op),
             Event::TimerSet { op, at } => self.open(*op, Pending::Timer { at: *at }),
             Event::TimerFired { op } => {
                 assert!(matches!(self.close(*op), Pending::Timer { at } if at <= time), "never early");
@@ -192,7 +211,7 @@ impl Model {
         assert!(self.known.insert(child) || carried, "a key stands for one child");
         match mode {
             Mode::Wait => {
-                self.open(op, Pending::Call { child, deadline });
+                self.open(op, Pending::Call { child, deadline, cancelled: false });
                 if !self.kept.contains(&child) {
                     self.awaited.insert(child);
                 }
@@ -231,6 +250,9 @@ impl Model {
         for carried in boundary.children.iter().filter(|carried| !carried.awaited) {
             self.ended.remove(&carried.child);
         }
+        self.deadline = boundary.trigger.deadline;
+        self.brief = Brief::default();
+        self.started = None;
         self.life = Life::Created;
         self.incarnation += 1;
         self.pending.clear();
@@ -244,7 +266,10 @@ impl Model {
     /// Compares with the machine.
     pub fn check(&self, run: &Run, now: Timestamp) {
         let owed: Vec<Effect> = run.outstanding().collect();
-        assert_eq!(owed.contains(&Effect::Start), self.life == Life::Created && !self.wedged);
+        assert_eq!(
+            owed.contains(&Effect::Start),
+            self.life == Life::Created && !self.wedged && self.brief.queue.is_none()
+        );
         let steps: Vec<(OpNo, u32, Timestamp)> = owed
             .iter()
             .filter_map(|effect| match effect {
@@ -262,7 +287,12 @@ impl Model {
             })
             .collect();
         assert!(told.is_superset(&self.awaited) || self.life != Life::Waiting, "who is waited for is cancelled");
-        assert!(told.is_empty() || self.life == Life::Waiting);
+        let hastened = |child: &RunId| {
+            let is =
+                |pending: &Pending| matches!(pending, Pending::Call { child: of, cancelled: true, .. } if of == child);
+            self.pending.values().any(is)
+        };
+        assert!(told.iter().all(hastened) || self.life == Life::Waiting);
         assert!(told.is_disjoint(&self.ended), "who has ended is not cancelled");
         let lives = matches!(self.life, Life::Running | Life::Compensating | Life::Waiting);
         assert_eq!(run.is_suspended(), lives && self.steps().is_empty());
@@ -296,7 +326,12 @@ impl Model {
             Pending::Call { deadline, .. } | Pending::Wait { deadline, .. } => [*deadline, None],
             Pending::Timer { at } => [Some(*at), None],
         };
-        let run = if self.life == Life::Compensating { self.grace } else { self.deadline };
-        self.pending.values().flat_map(of).chain([run]).flatten().min()
+        let worked = self.started.zip(self.brief.work_limit).map(|(started, limit)| started.after(limit));
+        let run = match self.life {
+            Life::Compensating => [self.grace, None],
+            Life::Created => [self.deadline, self.brief.begin_by],
+            Life::Running | Life::Waiting | Life::Ended => [self.deadline, worked],
+        };
+        self.pending.values().flat_map(of).chain(run).flatten().min()
     }
 }

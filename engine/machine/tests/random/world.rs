@@ -23,7 +23,11 @@ impl World {
         let model = Model::new(trigger.deadline);
         let event = Event::Triggered(Box::new(trigger));
         let run = Run::begin(RUN, &event, now).expect("a trigger begins a run");
-        World { limits, now, model, history: vec![(event, now, run.clone())], run }
+        let mut world = World { limits, now, model, history: vec![(event, now, run.clone())], run };
+        if dice.once_in(2) {
+            world.happen(Event::Briefed(Box::new(commands::brief(dice, now))));
+        }
+        world
     }
 
     /// Time goes on, and something is asked.

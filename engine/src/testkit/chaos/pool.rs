@@ -75,13 +75,13 @@ impl Pool {
     /// The request, with a reply that is seen.
     fn watch(&mut self, input: Input) -> Input {
         match input {
-            Input::Trigger { id: run, trigger, reply } => {
-                let input = trigger.input.digest();
+            Input::Trigger { id: run, commission, reply } => {
+                let input = commission.trigger.input.digest();
                 let told = move |answer: &Result<(), TriggerError>| {
                     let answer = answer.clone().map_err(|error| refused_trigger(&error));
                     Told::Triggered { run, input, answer }
                 };
-                Input::Trigger { id: run, trigger, reply: self.relay(reply, told) }
+                Input::Trigger { id: run, commission, reply: self.relay(reply, told) }
             }
             Input::Command { run, command, reply } => {
                 let signal = match &command {
@@ -179,9 +179,9 @@ fn copy(input: &Input, faults: &mut Faults) -> Option<Parcel> {
         Input::StepDone(done) if done.result.is_some() => {
             faults.strikes(Fault::AnswerTwice).then(|| Parcel::Again(done.clone()))
         }
-        Input::Trigger { id, trigger, .. } => faults.strikes(Fault::RequestTwice).then(|| {
+        Input::Trigger { id, commission, .. } => faults.strikes(Fault::RequestTwice).then(|| {
             let (reply, _) = oneshot::channel();
-            Parcel::Input(Input::Trigger { id: *id, trigger: trigger.clone(), reply })
+            Parcel::Input(Input::Trigger { id: *id, commission: commission.clone(), reply })
         }),
         Input::Delete { run, .. } => faults.strikes(Fault::RequestTwice).then(|| {
             let (reply, _) = oneshot::channel();

@@ -1,0 +1,286 @@
+//! What a run is given beside its input, and what of that its own calls may hand on.
+//!
+//! Two channels lead to a run. Its input may come from a model and is never trusted. Its brief comes from the engine: who may
+//! be called, how deep, in whose name, with which metadata; no model can see or change it.
+
+use crate::call::NewCall;
+use crate::error::Rejection;
+use crate::id::Payload;
+use crate::limits::Limits;
+use crate::run::Run;
+use crate::time::{Span, Timestamp};
+use crate::trigger::{Origin, Trigger};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// What sort of thing a run is a run of. New kinds are added at the end: numbers are never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// A workflow: what it calls was written down by whoever defined it.
+    #[default]
+    Workflow,
+    /// A job of an agent: what it calls is its own choice, so it needs grants.
+    Agent,
+}
+
+/// What a run is given beside its input.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brief {
+    /// What it is a run of.
+    pub kind: Kind,
+    /// Which of the agent's jobs it is; an agent may take jobs without a name.
+    pub job: Option<String>,
+    /// Whether the agent's default handler has it, for want of one for the job.
+    pub by_default: bool,
+    /// Names and values that travel down the tree and never through a model; sorted by name.
+    pub metadata: Vec<(String, Payload)>,
+    /// What its caller says about the occasion, beside the declared input.
+    pub message: Option<String>,
+    /// What this run and everything below it may trigger at most; `None`: as the grants of each agent say.
+    pub only: Option<Vec<String>>,
+    /// It may trigger nothing.
+    pub triggers_nothing: bool,
+    /// It is a part of an agent's own work, and has no such parts of its own.
+    pub subagent: bool,
+    /// The nearest target above it whose trigger counted, where its own did not.
+    pub within: Option<String>,
+    /// Only its owner and its deadlines can cancel it.
+    pub protected: bool,
+    /// The user in whose conversation it happens; work without one is headless.
+    pub user: Option<String>,
+    /// When it is too late to begin.
+    pub begin_by: Option<Timestamp>,
+    /// How long it may take once it has begun.
+    pub work_limit: Option<Span>,
+    /// Documents that go with it.
+    pub documents: Vec<Document>,
+    /// The conversation that it belongs to.
+    pub thread: Option<Thread>,
+    /// What a visitor's browser says of itself, say: it satisfies no key of the metadata.
+    pub visitor: Vec<(String, Payload)>,
+    /// The queue that it waits in before it begins.
+    pub queue: Option<String>,
+    /// Arguments that a model made up for metadata, and that were dropped.
+    pub dropped: Vec<String>,
+}
+
+/// A document, by its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// What it is called.
+    pub name: String,
+    /// The BLAKE3 hash of its content.
+    pub address: [u8; 32],
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+/// A conversation, as far as a run may read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// The conversation.
+    pub conversation: [u8; 16],
+    /// How many of its messages there were.
+    pub messages: u64,
+    /// Whether the run is a turn of it: its result is the reply.
+    pub turn: bool,
+}
+
+/// What is known of a target before it is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Callee {
+    /// What it is.
+    pub kind: Kind,
+    /// Whether it may be called by its own kind.
+    pub reentrant: bool,
+    /// The metadata that it declares: it is called with all of that or not at all.
+    pub declares: Vec<String>,
+    /// Whether it needs a user who is there.
+    pub requires_user: bool,
+    /// Whether the caller's grants name it.
+    pub granted: bool,
+    /// Whether it begins in a queue.
+    pub queue: Option<String>,
+}
+
+/// What a call gives beside the input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Which of the agent's jobs.
+    pub job: Option<String>,
+    /// Whether the agent's default handler has it.
+    pub by_default: bool,
+    /// Metadata beside that of the caller.
+    pub metadata: Vec<(String, Payload)>,
+    /// What is said about the occasion.
+    pub message: Option<String>,
+    /// What may be triggered at most.
+    pub only: Option<Vec<String>>,
+    /// Nothing may be triggered.
+    pub triggers_nothing: bool,
+    /// It is a part of the caller's own work.
+    pub subagent: bool,
+    /// Only the caller and deadlines can cancel it.
+    pub protected: bool,
+    /// How long it may wait before it begins.
+    pub queue_limit: Option<Span>,
+    /// How long it may take once it has begun.
+    pub work_limit: Option<Span>,
+    /// Documents.
+    pub documents: Vec<Document>,
+    /// The conversation, as far as it is shared.
+    pub thread: Option<Thread>,
+    /// What a visitor's browser says of itself.
+    pub visitor: Vec<(String, Payload)>,
+    /// Arguments that were dropped, since they bear names of metadata.
+    pub dropped: Vec<String>,
+}
+
+/// What a call is made under.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What is known of the target.
+    pub callee: Callee,
+    /// What is given beside the input.
+    pub given: Given,
+}
+
+/// The most documents that go with a run.
+pub const DOCUMENTS: usize = 10;
+
+impl Brief {
+    /// The brief of a run that nobody above it triggers.
+    pub fn of_root(terms: Terms, user: Option<String>, now: Timestamp) -> Brief {
+        Brief::default().handed_on(terms, user, now)
+    }
+
+    /// A value of the metadata.
+    pub fn metadata(&self, name: &str) -> Option<&Payload> {
+        let at = self.metadata.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+        Some(&self.metadata[at].1)
+    }
+
+    /// What a child of a run with this brief is given.
+    fn handed_on(&self, terms: Terms, user: Option<String>, now: Timestamp) -> Brief {
+        let Terms { callee, given } = terms;
+        let mut metadata = self.metadata.clone();
+        metadata.extend(given.metadata);
+        metadata.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let only = match (&self.only, given.only) {
+            (Some(mine), Some(its)) => Some(its.into_iter().filter(|name| mine.contains(name)).collect()),
+            (Some(only), None) => Some(only.clone()),
+            (None, only) => only,
+        };
+        Brief {
+            kind: callee.kind,
+            job: given.job,
+            by_default: given.by_default,
+            metadata,
+            message: given.message,
+            only,
+            triggers_nothing: given.triggers_nothing,
+            subagent: given.subagent,
+            within: None,
+            protected: given.protected,
+            user,
+            begin_by: given.queue_limit.map(|limit| now.after(limit)),
+            work_limit: given.work_limit,
+            documents: given.documents,
+            thread: given.thread,
+            visitor: given.visitor,
+            queue: callee.queue,
+            dropped: given.dropped,
+        }
+    }
+
+    /// Whether it is acceptable: everything within the limits, and what the target declares is there.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] that names what is too large, too many or missing.
+    pub fn check(&self, target: &str, callee: &Callee, limits: &Limits) -> Result<(), Rejection> {
+        let names = self.metadata.iter().chain(&self.visitor).map(|(name, _)| name);
+        let names = names.chain(&self.job).chain(&self.user).chain(self.only.iter().flatten());
+        for name in names.chain(self.documents.iter().map(|document| &document.name)) {
+            Rejection::check_size("a name, key or label", name.len(), limits.name_bytes)?;
+        }
+        let values = self.metadata.iter().chain(&self.visitor).map(|(_, value)| value.len());
+        Rejection::check_size("the metadata", values.sum(), limits.payload_bytes)?;
+        Rejection::check_size("the message", self.message.as_ref().map_or(0, String::len), limits.payload_bytes)?;
+        if self.documents.len() > DOCUMENTS {
+            return Err(Rejection::TooMany { what: "documents", limit: DOCUMENTS });
+        }
+        if let Some(pair) = self.metadata.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(Rejection::MetadataOverridden { name: pair[0].0.clone() });
+        }
+        if let Some(name) = callee.declares.iter().find(|name| self.metadata(name).is_none()) {
+            return Err(Rejection::MetadataMissing { name: name.clone(), target: target.into() });
+        }
+        if callee.requires_user && self.user.is_none() {
+            return Err(Rejection::RequiresUser { target: target.into() });
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    /// What it was given beside its input.
+    pub fn brief(&self) -> &Brief {
+        &self.brief
+    }
+
+    /// Whether a trigger of `callee` counts towards the depth: what an agent triggers does, and a workflow's trigger of a
+    /// workflow. What a workflow assigns to agents, and parts of an agent's own work, are on the caller's level.
+    pub(crate) fn counts(&self, terms: &Terms) -> bool {
+        let within = self.brief.kind == Kind::Workflow && terms.callee.kind == Kind::Agent;
+        !within && !terms.given.subagent
+    }
+
+    /// Whether the run may make a call on these terms.
+    pub(crate) fn check_terms(&self, call: &NewCall, limits: &Limits, now: Timestamp) -> Result<(), Rejection> {
+        let Terms { callee, given } = &*call.terms;
+        let name = &call.name;
+        let path = || self.trigger.path.iter().chain([name]).cloned().collect::<Vec<_>>();
+        if given.subagent {
+            if self.brief.kind != Kind::Agent || self.brief.subagent {
+                return Err(Rejection::NoSubagents { name: self.trigger.target.name.clone() });
+            }
+        } else if self.brief.triggers_nothing {
+            return Err(Rejection::MayNotTrigger { path: path() });
+        } else {
+            let refused = self.brief.kind == Kind::Agent && !callee.granted;
+            let narrowed =
+                self.counts(&call.terms) && self.brief.only.as_ref().is_some_and(|only| !only.contains(name));
+            if refused || narrowed {
+                return Err(Rejection::NotGranted { name: name.clone(), path: path() });
+            }
+        }
+        if self.counts(&call.terms) {
+            let own = *name == self.trigger.target.name || self.brief.within.as_ref() == Some(name);
+            if own && !callee.reentrant {
+                return Err(Rejection::Recursion { name: name.clone(), path: path() });
+            }
+            if self.trigger.depth.saturating_add(1) >= limits.depth {
+                return Err(Rejection::TooDeep { limit: limits.depth, path: path() });
+            }
+        }
+        self.brief.handed_on((*call.terms).clone(), self.brief.user.clone(), now).check(name, callee, limits)
+    }
+
+    /// The trigger and the brief of a child that `call` starts; to be asked before the event of it is applied.
+    pub(crate) fn commission(&self, mut trigger: Trigger, terms: Terms, now: Timestamp) -> (Trigger, Brief) {
+        let counts = self.counts(&terms);
+        trigger.depth = self.trigger.depth.saturating_add(u32::from(counts));
+        trigger.origin = match self.brief.kind {
+            Kind::Workflow => Origin::Workflow,
+            Kind::Agent => Origin::Agent,
+        };
+        let mut brief = self.brief.handed_on(terms, self.brief.user.clone(), now);
+        if !counts {
+            let nearest = self.brief.within.as_ref().unwrap_or(&self.trigger.target.name);
+            brief.within = Some(nearest.clone());
+        }
+        (trigger, brief)
+    }
+}

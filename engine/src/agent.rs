@@ -1,0 +1,184 @@
+//! Agents, and typed names of their jobs.
+
+use crate::workflow::Traits;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// A job of an agent, with the types of its input and output.
+///
+/// ```
+/// use rejoin::Job;
+/// const DRAFT: Job<String, String> = Job::named("writer", "draft");
+/// // Whatever the agent is asked without a name, or under one that it has no handler for.
+/// const ANY: Job<String, String> = Job::of("writer");
+/// ```
+pub struct Job<I, O> {
+    agent: &'static str,
+    name: Option<&'static str>,
+    pub(crate) traits: Traits,
+    types: PhantomData<fn(I) -> O>,
+}
+
+impl<I, O> Clone for Job<I, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I, O> Copy for Job<I, O> {}
+
+impl<I, O> Job<I, O> {
+    /// The job that an agent is given without a name; its handler also takes names that have none.
+    pub const fn of(agent: &'static str) -> Self {
+        Job { agent, name: None, traits: Traits::NEW, types: PhantomData }
+    }
+
+    /// The agent's job of this name.
+    pub const fn named(agent: &'static str, name: &'static str) -> Self {
+        Job { agent, name: Some(name), traits: Traits::NEW, types: PhantomData }
+    }
+
+    /// Another version of it. A request takes the highest version that is registered, and the run keeps it.
+    #[must_use]
+    pub const fn version(self, version: u32) -> Self {
+        Job { traits: Traits { version, ..self.traits }, ..self }
+    }
+
+    /// The agent may ask itself for it.
+    #[must_use]
+    pub const fn reentrant(self) -> Self {
+        Job { traits: Traits { reentrant: true, ..self.traits }, ..self }
+    }
+
+    /// The metadata that it reads, see [`Context::metadata`](crate::Context::metadata). It is requested with all of that or
+    /// not at all.
+    #[must_use]
+    pub const fn metadata(self, names: &'static [&'static str]) -> Self {
+        Job { traits: Traits { declares: names, ..self.traits }, ..self }
+    }
+
+    /// It needs the user of a conversation; work without one may not request it.
+    #[must_use]
+    pub const fn requires_user(self) -> Self {
+        Job { traits: Traits { requires_user: true, ..self.traits }, ..self }
+    }
+
+    /// The agent's name.
+    pub const fn agent(&self) -> &'static str {
+        self.agent
+    }
+
+    /// The job's name.
+    pub const fn name(&self) -> Option<&'static str> {
+        self.name
+    }
+}
+
+/// An agent as a project declares it: how much it does at a time, what it may trigger, and how workers serve it.
+///
+/// An agent for which handlers are registered is served in this process. One without is served by [workers](crate::Worker),
+/// which come and go; its jobs wait for them.
+///
+/// ```
+/// use rejoin::Agent;
+/// let sales = Agent::named("sales")
+///     .grant("draft-proposal")
+///     .grant_department("research")
+///     .at_most(4);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    pub(crate) name: String,
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) limit: Option<u32>,
+    pub(crate) subagents: u32,
+    pub(crate) lease: Duration,
+    pub(crate) attempts: u32,
+    pub(crate) describe: Option<String>,
+}
+
+/// What an agent may trigger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// A workflow or agent by name.
+    Of {
+        /// Its name.
+        name: String,
+        /// When to use it, in words for the agent.
+        when: Option<String>,
+    },
+    /// All members of a department, present and future.
+    Department(String),
+}
+
+impl Agent {
+    /// The agent of this name: no grants, any number of jobs at a time.
+    pub fn named(name: impl Into<String>) -> Agent {
+        Agent {
+            name: name.into(),
+            grants: Vec::new(),
+            limit: None,
+            subagents: 10,
+            lease: Duration::from_secs(30),
+            attempts: 5,
+            describe: None,
+        }
+    }
+
+    /// It does one job after the other, in the order in which they came.
+    #[must_use]
+    pub fn sequential(self) -> Agent {
+        self.at_most(1)
+    }
+
+    /// It does at most so many jobs at the same time (one at least); further ones wait in the order in which they came.
+    #[must_use]
+    pub fn at_most(self, jobs: u32) -> Agent {
+        Agent { limit: Some(jobs.max(1)), ..self }
+    }
+
+    /// It may trigger this workflow, or ask this agent.
+    #[must_use]
+    pub fn grant(mut self, name: impl Into<String>) -> Agent {
+        self.grants.push(Grant::Of { name: name.into(), when: None });
+        self
+    }
+
+    /// As [`Agent::grant`], and says when to use it.
+    #[must_use]
+    pub fn grant_when(mut self, name: impl Into<String>, when: impl Into<String>) -> Agent {
+        self.grants.push(Grant::Of { name: name.into(), when: Some(when.into()) });
+        self
+    }
+
+    /// It may trigger whatever belongs to this department, now or later.
+    #[must_use]
+    pub fn grant_department(mut self, name: impl Into<String>) -> Agent {
+        self.grants.push(Grant::Department(name.into()));
+        self
+    }
+
+    /// How many subagents one of its jobs may have; ten where nothing is said.
+    #[must_use]
+    pub fn subagents(self, most: u32) -> Agent {
+        Agent { subagents: most, ..self }
+    }
+
+    /// How long a worker may be silent before its job is given to another; 30 seconds where nothing is said.
+    #[must_use]
+    pub fn lease(self, silence: Duration) -> Agent {
+        Agent { lease: silence, ..self }
+    }
+
+    /// How many attempts a job gets whose workers vanish or fail; five where nothing is said.
+    #[must_use]
+    pub fn attempts(self, most: u32) -> Agent {
+        Agent { attempts: most.max(1), ..self }
+    }
+
+    /// What it does, in words for other agents.
+    #[must_use]
+    pub fn describe(self, text: impl Into<String>) -> Agent {
+        Agent { describe: Some(text.into()), ..self }
+    }
+}

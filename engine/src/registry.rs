@@ -1,0 +1,196 @@
+//! Everything that can be triggered in a project: handlers by name and version, agents, departments.
+
+use crate::agent::{Agent, Grant, Job};
+use crate::context::Context;
+use crate::failure::{Failure, decode, encode};
+use crate::workflow::{Traits, Workflow};
+use rejoin_machine::brief::{Brief, Callee, Kind};
+use rejoin_machine::{FailureKind, Payload, Target};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Payload, Failure>>>>;
+
+type Call = dyn Fn(Context, &Payload) -> Result<HandlerFuture, Failure> + Send + Sync;
+type Check = dyn Fn(&Payload) -> Result<(), Failure> + Send + Sync;
+
+/// A handler without its types.
+pub(crate) struct Handler {
+    traits: Traits,
+    pub(crate) call: Box<Call>,
+    /// Whether an input is of the handler's type.
+    pub(crate) check: Box<Check>,
+}
+
+/// All that is registered.
+#[derive(Default)]
+pub(crate) struct Registry {
+    targets: BTreeMap<String, Entry>,
+    departments: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// One name: a workflow, or an agent with its jobs.
+#[derive(Default)]
+struct Entry {
+    agent: Option<Agent>,
+    /// By job and version. A workflow has its versions where an agent has its default handler.
+    handlers: BTreeMap<Option<String>, BTreeMap<u32, Handler>>,
+}
+
+/// What a name leads to.
+pub(crate) struct Resolved<'a> {
+    pub(crate) target: Target,
+    pub(crate) handler: &'a Handler,
+    pub(crate) callee: Callee,
+    /// Whether an agent's default handler takes a job that has no handler of its own.
+    pub(crate) by_default: bool,
+}
+
+/// Something is registered under a name, version or kind that is taken.
+pub(crate) struct Taken {
+    pub(crate) name: String,
+    pub(crate) version: u32,
+}
+
+impl Handler {
+    pub(crate) fn new<I, O, F, Fut>(traits: Traits, handler: F) -> Handler
+    where
+        I: DeserializeOwned + 'static,
+        O: Serialize + 'static,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, Failure>> + 'static,
+    {
+        let call = move |ctx: Context, input: &Payload| -> Result<HandlerFuture, Failure> {
+            let running = handler(ctx, decode::<I>("the input", input)?);
+            Ok(Box::pin(async move { encode("the output", &running.await?) }))
+        };
+        let check = |input: &Payload| decode::<I>("the input", input).map(drop);
+        Handler { traits, call: Box::new(call), check: Box::new(check) }
+    }
+}
+
+impl Handler {
+    /// The metadata that it may read.
+    pub(crate) fn declares(&self) -> &'static [&'static str] {
+        self.traits.declares
+    }
+}
+
+impl Registry {
+    pub(crate) fn add_workflow<I, O>(&mut self, workflow: &Workflow<I, O>, handler: Handler) -> Result<(), Taken> {
+        let entry = self.targets.entry(workflow.name().to_owned()).or_default();
+        let taken = || Taken { name: workflow.name().to_owned(), version: workflow.number() };
+        if entry.agent.is_some() {
+            return Err(taken());
+        }
+        let versions = entry.handlers.entry(None).or_default();
+        versions.insert(workflow.number(), handler).map_or(Ok(()), |_| Err(taken()))
+    }
+
+    /// Adds a handler for a job; its agent is declared with it, unless it was or is declared elsewhere.
+    pub(crate) fn add_job<I, O>(&mut self, job: &Job<I, O>, handler: Handler) -> Result<(), Taken> {
+        let entry = self.targets.entry(job.agent().to_owned()).or_default();
+        let taken = || Taken { name: job.agent().to_owned(), version: job.traits.version };
+        if entry.agent.is_none() {
+            if !entry.handlers.is_empty() {
+                return Err(taken());
+            }
+            entry.agent = Some(Agent::named(job.agent()));
+        }
+        let versions = entry.handlers.entry(job.name().map(str::to_owned)).or_default();
+        versions.insert(job.traits.version, handler).map_or(Ok(()), |_| Err(taken()))
+    }
+
+    /// Declares an agent.
+    pub(crate) fn declare(&mut self, agent: Agent) -> Result<(), Taken> {
+        let entry = self.targets.entry(agent.name.clone()).or_default();
+        if entry.agent.is_none() && !entry.handlers.is_empty() {
+            return Err(Taken { name: agent.name, version: 0 });
+        }
+        entry.agent = Some(agent);
+        Ok(())
+    }
+
+    pub(crate) fn add_department(&mut self, name: String, members: impl IntoIterator<Item = String>) {
+        self.departments.entry(name).or_default().extend(members);
+    }
+
+    /// The handler of a run that exists.
+    pub(crate) fn get(&self, target: &Target, brief: &Brief) -> Option<&Handler> {
+        let job = brief.job.clone().filter(|_| !brief.by_default);
+        self.targets.get(&target.name)?.handlers.get(&job)?.get(&target.version)
+    }
+
+    /// What a name leads to: the newest version of it.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that whoever asks for it is told.
+    pub(crate) fn resolve(&self, name: &str, job: Option<&str>) -> Result<Resolved<'_>, Failure> {
+        let entry = self.targets.get(name).ok_or_else(|| self.unknown(name))?;
+        let own = entry.handlers.get(&job.map(str::to_owned));
+        let (versions, by_default) = match (own, entry.handlers.get(&None)) {
+            (Some(own), _) => (own, false),
+            (None, Some(default)) if entry.agent.is_some() => (default, true),
+            (None, Some(_)) => return Err(refused("unknown-job", format!("{name:?} is a workflow and has no jobs"))),
+            (None, None) => return Err(entry.unknown_job(name, job)),
+        };
+        let (version, handler) = versions.last_key_value().ok_or_else(|| self.unknown(name))?;
+        let traits = &handler.traits;
+        let callee = Callee {
+            kind: if entry.agent.is_some() { Kind::Agent } else { Kind::Workflow },
+            reentrant: traits.reentrant,
+            declares: traits.declares.iter().map(|name| (*name).to_owned()).collect(),
+            requires_user: traits.requires_user,
+            granted: true,
+            queue: entry.agent.as_ref().filter(|agent| agent.limit.is_some()).map(|agent| agent.name.clone()),
+        };
+        Ok(Resolved { target: Target { name: name.to_owned(), version: *version }, handler, callee, by_default })
+    }
+
+    /// Whether the grants of `agent` name `callee`.
+    pub(crate) fn is_granted(&self, agent: &str, callee: &str) -> bool {
+        let grants = self.agent(agent).map(|agent| agent.grants.as_slice()).unwrap_or_default();
+        grants.iter().any(|grant| match grant {
+            Grant::Of { name, .. } => name == callee,
+            Grant::Department(name) => self.departments.get(name).is_some_and(|members| members.contains(callee)),
+        })
+    }
+
+    pub(crate) fn agent(&self, name: &str) -> Option<&Agent> {
+        self.targets.get(name)?.agent.as_ref()
+    }
+
+    /// The highest version of a workflow, or of an agent's job.
+    pub(crate) fn newest(&self, target: &Target, brief: &Brief) -> Option<u32> {
+        let job = brief.job.clone().filter(|_| !brief.by_default);
+        let versions = self.targets.get(&target.name)?.handlers.get(&job)?;
+        versions.last_key_value().map(|(version, _)| *version)
+    }
+
+    /// The failure of a call to a name that nothing is registered under.
+    pub(crate) fn unknown(&self, name: &str) -> Failure {
+        let known: Vec<&str> = self.targets.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "none is".to_owned() } else { format!("there are {}", known.join(", ")) };
+        refused("unknown-workflow", format!("no workflow {name:?} is registered ({known})"))
+    }
+}
+
+impl Entry {
+    fn unknown_job(&self, agent: &str, job: Option<&str>) -> Failure {
+        let known: Vec<&str> = self.handlers.keys().flatten().map(String::as_str).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let asked = job.map_or("a job without a name".to_owned(), |job| format!("job {job:?}"));
+        refused(
+            "unknown-job",
+            format!("agent {agent:?} has no handler for {asked} and no default one (its jobs: {known})"),
+        )
+    }
+}
+
+fn refused(code: &str, message: String) -> Failure {
+    Failure::make(FailureKind::Refused, code.to_owned(), message, Value::Null, false)
+}
