@@ -1,8 +1,9 @@
 //! Cleaning: giving back the disk that deleted streams took.
 //!
 //! A record is dead once a tombstone of its stream stands behind it. A segment of which half is dead is rewritten without
-//! what is dead, under the same places; one of which nothing is left goes. A tombstone goes last, when no older segment can
-//! hold a record that it ended: each segment says in the manifest up to where the tombstones are that it has been cleaned of.
+//! what is dead, under the same places; one of which nothing is left goes. A tombstone goes last, when by their footers no older
+//! segment holds a record that it ended. What the manifest says of a segment's last cleaning is no help: the end of the log may
+//! have been lost since, and other tombstones stand in the places that counted then.
 
 use super::files::Files;
 use super::footer::{Footer, Grave, With};
@@ -68,28 +69,31 @@ impl Dead {
     /// How much of a segment is dead, before which everything is cleaned of the tombstones up to `before`.
     fn share(&self, footer: &Footer, before: Lsn) -> Share {
         let graves: StreamMap<&Grave> = footer.graves.iter().map(|(stream, grave)| (*stream, grave)).collect();
-        let mut share = Share::default();
+        let mut share = Share { ended: 0, tombstones: 0, clean: self.now };
         for (stream, stand) in &footer.stands {
             let Some(lsn) = self.graves.get(stream) else { continue };
-            match graves.get(stream).filter(|grave| grave.lsn == *lsn) {
-                Some(grave) => {
-                    share.ended += grave.before;
-                    share.tombstones += if *lsn <= before { grave.own } else { 0 };
-                }
-                None => share.ended += if stand.head.lsn < *lsn { stand.bytes } else { 0 },
+            let grave = graves.get(stream).filter(|grave| grave.lsn == *lsn);
+            let behind = if stand.head.lsn < *lsn { stand.bytes } else { 0 };
+            let ended = grave.map_or(behind, |grave| grave.before);
+            if ended > 0 {
+                share.ended += ended;
+                share.clean = share.clean.min(Lsn(lsn.0.saturating_sub(1)));
             }
+            share.tombstones += grave.filter(|grave| grave.lsn <= before).map_or(0, |grave| grave.own);
         }
         share
     }
 }
 
 /// How many bytes of a segment can go.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Share {
     /// Those of records that a tombstone has ended.
     ended: u64,
     /// Those of tombstones that are needed no more.
     tombstones: u64,
+    /// Nothing is left in it of what the tombstones up to here have ended.
+    clean: Lsn,
 }
 
 impl Files {
@@ -112,20 +116,20 @@ impl Files {
             if !pace() {
                 break;
             }
-            // Without a footer: it gets one soon, or at the next opening.
+            // Without a footer anything may be in it; it gets one soon, or at the next opening.
             let footer = self.read_footer(&segment, With::Heads)?;
             let Some(footer) = footer else {
-                before = before.min(closed.cleaned);
+                before = Lsn(0);
                 continue;
             };
-            let Share { ended, tombstones } = dead.share(&footer, before);
+            let Share { ended, tombstones, clean } = dead.share(&footer, before);
             let bytes = ended + tombstones;
             if bytes > 0 && (eager || bytes * 2 >= closed.end) {
                 if !self.clean_segment(&segment, &footer, &dead, before, pace, &mut cleaned)? {
                     break;
                 }
-            } else if ended > 0 {
-                before = before.min(closed.cleaned);
+            } else {
+                before = before.min(clean);
             }
         }
         Ok(cleaned)
@@ -295,26 +299,68 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::footer::SEGMENT_HEADER;
     use super::super::{Journal, Options, Upkeep};
     use crate::simulated::SimDisk;
     use crate::{Log, NewRecord, StreamId, TOMBSTONE, Version};
+    use std::collections::BTreeSet;
+
+    /// An empty log of segments that are as small as that.
+    fn log(disk: &SimDisk, segment: u64) -> Journal {
+        let sizes = Options { first_segment: segment, largest_segment: segment, ..Options::default() };
+        Journal::open(disk.clone(), Options { upkeep: Upkeep::Inline, ..sizes }).unwrap()
+    }
+
+    fn put(log: &Journal, n: u8, expected: u64, format: u16, length: usize) {
+        let (stream, expected, payload) = (StreamId([n; 16]), Version(expected), vec![n; length]);
+        log.append(&[NewRecord { stream, expected, time: 0, format, payload }]).unwrap().unwrap();
+    }
+
+    /// The first records of streams, which are that long.
+    fn begin(log: &Journal, streams: &[(u8, usize)]) {
+        streams.iter().for_each(|(n, length)| put(log, *n, 0, 0, *length));
+    }
 
     #[test]
     fn a_grave_is_forgotten_with_its_tombstone() {
-        let sizes = Options { first_segment: 1_024, largest_segment: 1_024, ..Options::default() };
-        let log = Journal::open(SimDisk::new(), Options { upkeep: Upkeep::Inline, ..sizes }).unwrap();
-        let record = |n: u8, expected, format| {
-            let expected = Version(expected);
-            NewRecord { stream: StreamId([n; 16]), expected, time: 0, format, payload: Vec::new() }
-        };
+        let log = log(&SimDisk::new(), 1_024);
         for n in 0..40 {
-            log.append(&[record(n, 0, 0)]).unwrap().unwrap();
-            log.append(&[record(n, 1, TOMBSTONE)]).unwrap().unwrap();
+            put(&log, n, 0, 0, 0);
+            put(&log, n, 1, TOMBSTONE, 0);
         }
         log.seal().unwrap();
         assert_eq!(log.files.view().graves.len(), 40);
         assert!(log.clean().unwrap().gone > 5);
         let left = log.files.view().graves.len();
         assert!(left < 10, "{left} graves, and only those of the open segment are needed");
+    }
+
+    #[test]
+    fn inv_s10_a_tombstone_stays_while_it_is_needed_whatever_was_cleaned_before_the_end_of_the_log_was_lost() {
+        let disk = SimDisk::new();
+        let before = log(&disk, 4_096);
+        begin(&before, &[(0, 0), (1, 1_500), (2, 2_000), (3, 3_000), (4, 3_000)]);
+        put(&before, 2, 1, TOMBSTONE, 0);
+        begin(&before, &[(5, 3_000), (6, 0), (7, 0), (8, 0)]);
+        before.seal().unwrap();
+        assert_eq!(before.clean().unwrap().rewritten, 1, "the first segment, without stream 2");
+        drop(before);
+        // All of the open segment is lost, and its places are given again.
+        let mut files = disk.files();
+        let (_, open) = files.iter_mut().rfind(|(name, _)| name.ends_with(".seg")).unwrap();
+        open[SEGMENT_HEADER..].fill(0);
+        let disk = SimDisk::with_files(files);
+        let after = log(&disk, 4_096);
+        begin(&after, &[(9, 3_000)]);
+        [9, 0].into_iter().for_each(|n| put(&after, n, 1, TOMBSTONE, 0));
+        begin(&after, &[(10, 3_000)]);
+        after.seal().unwrap();
+        let cleaned = after.clean().unwrap();
+        assert_eq!(cleaned.rewritten + cleaned.gone, 1, "the segment of stream 9");
+        drop(after);
+        let after = log(&disk, 4_096);
+        assert_eq!(after.head(StreamId([0; 16])), None, "its record is still there, and its tombstone too");
+        let graves: BTreeSet<u8> = after.files.view().graves.keys().map(|stream| stream.0[0]).collect();
+        assert_eq!(graves, BTreeSet::from([0, 2]), "that of stream 9 is needed no more");
     }
 }

@@ -225,8 +225,8 @@ impl Footer {
         Ok(footer)
     }
 
-    /// Whether it can be the segment's: readers count on it that marks follow each other within the frames, and that no sum of
-    /// sizes overflows.
+    /// Whether it can be the segment's: readers count on it that marks follow each other within the frames, that no stream is
+    /// named twice (in the place of another one), and that no sum of sizes overflows.
     fn fits(&self, segment: &Segment, closed: Closed) -> bool {
         let ascend = |pair: &[Mark]| pair[0].first < pair[1].first && pair[0].offset < pair[1].offset;
         let begin = |mark: &Mark| mark.first >= segment.first && mark.offset >= SEGMENT_HEADER as u64;
@@ -234,9 +234,11 @@ impl Footer {
         let marks = self.marks.windows(2).all(ascend)
             && self.marks.first().is_none_or(begin)
             && self.marks.last().is_none_or(end);
+        let streams = self.stands.is_sorted_by(|left, right| left.0 < right.0)
+            && self.graves.is_sorted_by(|left, right| left.0 < right.0);
         let graves = self.graves.iter().flat_map(|(_, grave)| [grave.own, grave.before]);
         let mut sizes = self.stands.iter().map(|(_, stand)| stand.bytes).chain(graves);
-        marks && sizes.all(|size| size <= closed.end)
+        marks && streams && sizes.all(|size| size <= closed.end)
     }
 
     /// A footer without its rows, the rows' lengths, and their checksum.
@@ -333,9 +335,18 @@ mod tests {
         for (first, offset) in [(1, 120), (10, 120), (9, 64), (9, END), (9, u64::MAX)] {
             assert!(matches!(marks(first, offset), Err(Failure::Damaged(_))), "record {first} at byte {offset}");
         }
-        let mut footer = footer();
-        footer.stands[0].1.bytes = END + 1;
-        assert!(read(&footer.encode(Lsn(10), END, 2, PLACE.seed(2)), With::Heads).is_err());
+        let flaws: [fn(&mut Footer); 4] = [
+            |footer| footer.stands[0].1.bytes = END + 1,
+            |footer| footer.stands.swap(0, 1),
+            // Named twice, one stands in for another that is not named.
+            |footer| footer.stands[0] = footer.stands[1].clone(),
+            |footer| footer.graves.push(footer.graves[0]),
+        ];
+        for (number, flaw) in flaws.into_iter().enumerate() {
+            let mut footer = footer();
+            flaw(&mut footer);
+            assert!(read(&footer.encode(Lsn(10), END, 2, PLACE.seed(2)), With::Heads).is_err(), "flaw {number}");
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(crate) struct Closed {
     pub(crate) next: Lsn,
     /// Whether a footer stands behind its frames.
     pub(crate) footer: bool,
-    /// Nothing is left in it of streams whose tombstones stand up to here.
+    /// When it was last rewritten, the tombstones up to here counted. Told, and never believed: see [`super::clean`].
     pub(crate) cleaned: Lsn,
 }
 
