@@ -95,7 +95,14 @@ pub struct Agent {
     pub(crate) lease: Duration,
     pub(crate) attempts: u32,
     pub(crate) describe: Option<String>,
+    /// The metadata that its workers are shown.
+    pub(crate) declares: Vec<String>,
+    /// It has no handlers here.
+    pub(crate) by_workers: bool,
 }
+
+/// How long a worker may be silent, where its agent does not say.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 /// What an agent may trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,9 +126,11 @@ impl Agent {
             grants: Vec::new(),
             limit: None,
             subagents: 10,
-            lease: Duration::from_secs(30),
+            lease: LEASE,
             attempts: 5,
             describe: None,
+            declares: Vec::new(),
+            by_workers: false,
         }
     }
 
@@ -174,6 +183,23 @@ impl Agent {
     #[must_use]
     pub fn attempts(self, most: u32) -> Agent {
         Agent { attempts: most.max(1), ..self }
+    }
+
+    /// The metadata that its workers are shown; its jobs are requested with all of that or not at all. For an agent with
+    /// handlers, each [`Job`] says so itself.
+    #[must_use]
+    pub fn metadata<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Agent {
+        self.declares.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// The queue that its jobs wait in, where they have to.
+    pub(crate) fn queue(&self) -> Option<&str> {
+        (self.by_workers || self.limit.is_some()).then_some(self.name.as_str())
+    }
+
+    pub(crate) fn is_served_by_workers(&self) -> bool {
+        self.by_workers
     }
 
     /// What it does, in words for other agents.

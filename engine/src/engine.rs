@@ -3,10 +3,12 @@
 mod builder;
 mod read;
 mod request;
+mod worker;
 
 pub use builder::Builder;
 pub use read::{Filter, Follow, Page, RunInfo, Wait};
 pub use request::{CancelRequest, RunHandle, SignalRequest, TriggerRequest};
+pub use worker::{Task as WorkerTask, Worker};
 
 use crate::agent::Job;
 use crate::error::RunError;

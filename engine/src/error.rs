@@ -87,6 +87,9 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// It has its answer already.
+    #[error("job {0} was answered already; a second answer changes nothing")]
+    Answered(RunId),
     /// It means nothing in the run's present state.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -115,6 +118,42 @@ pub enum RunError {
     Store(#[from] StoreFailure),
 }
 
+/// What a worker is told.
+#[derive(Clone, Debug, Error)]
+pub enum WorkerError {
+    /// No agent of this name is declared, or it is served by handlers of this process.
+    #[error("no agent {0:?} is declared that workers serve")]
+    UnknownAgent(String),
+    /// The attempt is not the worker's any more. What it says of it changes nothing.
+    #[error(
+        "attempt {attempt} of job {run} is not yours any more: it has ended, or another worker has it; what you say of it          changes nothing"
+    )]
+    NotHeld {
+        /// The job's run.
+        run: RunId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// The worker takes no more jobs.
+    #[error("the worker has been told to take no more jobs")]
+    Draining,
+    /// The job's run could not take it.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A value could not be encoded or decoded.
+    #[error("{0}")]
+    Payload(String),
+    /// More requests are waiting than the engine queues.
+    #[error("the engine is overloaded: {0} requests are waiting; try again in a moment")]
+    Overloaded(usize),
+    /// The engine has been shut down.
+    #[error("the engine has been shut down")]
+    Stopped,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+}
+
 /// Any error of the library.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -127,6 +166,9 @@ pub enum Error {
     /// Something asked of a run did not happen.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A worker is told no.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
     /// Reading or writing elsewhere failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),

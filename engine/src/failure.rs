@@ -56,6 +56,11 @@ impl Failure {
         Failure::make(FailureKind::Application, "error".into(), message.to_string(), Value::Null, true)
     }
 
+    /// The worker that had an attempt vanished; another one may help.
+    pub(crate) fn lost_worker(message: String) -> Failure {
+        Failure::make(FailureKind::Application, "worker-lost".into(), message, Value::Null, true)
+    }
+
     pub(crate) fn make(kind: FailureKind, code: String, message: String, details: Value, transient: bool) -> Failure {
         Failure(Box::new(Inner { kind, code, message, details, transient, anew: None }))
     }

@@ -67,8 +67,9 @@ pub use context::{
 };
 pub use engine::{
     Builder, CancelRequest, Engine, Filter, Follow, Page, RunHandle, RunInfo, SignalRequest, TriggerRequest, Wait,
+    Worker, WorkerTask,
 };
-pub use error::{Error, RunError, StartError, TriggerError};
+pub use error::{Error, RunError, StartError, TriggerError, WorkerError};
 pub use failure::Failure;
 pub use projection::{Projection, RunRow, RunStatus};
 pub use rejoin_machine::call::OnTimeout;
@@ -77,7 +78,7 @@ pub use rejoin_machine::{CallKey, Event, FailureKind, Limits, OpNo, Payload, Rej
 /// The disk under the log, for those who put something of their own between: see [`Builder::wrap_disk`].
 pub use rejoin_store::disk;
 pub use rejoin_store::journal::Progress;
-pub use runtime::{Clock, Entropy, IndexKind, Ports, Settings, Spawn, Task};
+pub use runtime::{Clock, Entropy, IndexKind, Ports, Presence, Settings, Spawn, Task};
 pub use upgrade::Upgrade;
 pub use why::Why;
 pub use workflow::Workflow;

@@ -36,6 +36,13 @@ fn group_of(key: &[u8]) -> Option<&[u8]> {
     key.get(..project + workflow)
 }
 
+/// Project and workflow of a group.
+pub(crate) fn group_names(group: &[u8]) -> Option<(String, String)> {
+    let project = text_length(group)?;
+    let text = |bytes: &[u8]| String::from_utf8(bytes.get(2..)?.to_vec()).ok();
+    Some((text(&group[..project])?, text(&group[project..])?))
+}
+
 /// The group of a project's workflow.
 pub(crate) fn group(project: &str, workflow: &str) -> Key {
     let mut key = Key::new();

@@ -31,12 +31,15 @@ pub enum RunStatus {
     TimedOut,
     /// Ended by a cancellation.
     Cancelled,
+    /// Triggered, and waiting in a queue for a worker or for its turn.
+    Queued,
 }
 
 impl RunStatus {
     /// Every status.
-    pub const ALL: [RunStatus; 9] = [
+    pub const ALL: [RunStatus; 10] = [
         RunStatus::Created,
+        RunStatus::Queued,
         RunStatus::Running,
         RunStatus::Suspended,
         RunStatus::Cancelling,
@@ -52,9 +55,9 @@ impl RunStatus {
         matches!(self, RunStatus::Completed | RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled)
     }
 
-    /// Whether something must be done for the run when a process takes it over. A suspended one only waits.
+    /// Whether something must be done for the run when a process takes it over. Others only wait.
     pub(crate) fn is_active(self) -> bool {
-        !self.is_closed() && self != RunStatus::Suspended
+        !self.is_closed() && !matches!(self, RunStatus::Suspended | RunStatus::Queued)
     }
 
     /// Its name.
@@ -69,6 +72,7 @@ impl RunStatus {
             RunStatus::Failed => "failed",
             RunStatus::TimedOut => "timed-out",
             RunStatus::Cancelled => "cancelled",
+            RunStatus::Queued => "queued",
         }
     }
 }
@@ -117,6 +121,10 @@ pub struct RunRow {
     pub trouble: Option<String>,
     /// Its status but for being wedged: what it goes on with once it is no more.
     pub progress: RunStatus,
+    /// The queue that it begins in.
+    pub queue: Option<String>,
+    /// The place of its trigger in the log.
+    pub place: u64,
 }
 
 pub(crate) mod tables {
@@ -131,6 +139,8 @@ pub(crate) mod tables {
     pub(crate) const LABEL: Table = Table(3);
     /// Children of a run, newest first: parent, time as above, run id.
     pub(crate) const CHILDREN: Table = Table(4);
+    /// Runs that wait in a queue, first in first: project, queue, place of the trigger, run id.
+    pub(crate) const QUEUE: Table = Table(5);
 }
 
 /// A time as eight bytes that sort like it.
@@ -162,6 +172,9 @@ const UNLISTED: usize = 16;
 /// How many bytes a status takes.
 const STATUS: usize = 4;
 
+/// How many bytes stand behind `progress`, all of them zero where there is no queue.
+const BEHIND: usize = 9;
+
 /// The fold over transitions.
 pub struct Projection;
 
@@ -180,7 +193,7 @@ impl Fold for Projection {
         for record in records {
             // A record that cannot be read leaves the row as it was; reading the run itself says what is wrong.
             if let Ok(entry) = Entry::decode(record) {
-                row = RunRow::fold(row, &entry);
+                row = RunRow::fold(row, &entry, record.lsn.0);
             }
         }
         row?.encode().ok().map(Row::from)
@@ -188,7 +201,8 @@ impl Fold for Projection {
 
     fn is_live(&self, row: &[u8]) -> bool {
         // The status stands first behind what no key depends on, as a little-endian number.
-        row.get(UNLISTED).is_none_or(|status| *status < RunStatus::Completed as u8)
+        let ended = RunStatus::Completed as u8..=RunStatus::Cancelled as u8;
+        row.get(UNLISTED).is_none_or(|status| !ended.contains(status))
     }
 
     fn same_keys(&self, before: &[u8], after: &[u8]) -> bool {
@@ -202,12 +216,17 @@ impl Fold for Projection {
 
 impl RunRow {
     /// A row from its bytes. A tombstone keeps the row of its run as it was written, which before version 3 ended without
-    /// `progress`; of a run that has ended that is its status.
+    /// `progress` and all that follows it; of a run that has ended that is its status, and nothing.
     pub(crate) fn decode(row: &[u8]) -> Option<RunRow> {
         codec::from_bytes(row).ok().or_else(|| {
             let status = row.get(UNLISTED..UNLISTED + STATUS)?;
-            codec::from_bytes(&[row, status].concat()).ok()
+            codec::from_bytes(&[row, status, &[0; BEHIND]].concat()).ok()
         })
+    }
+
+    /// Whether it has begun what it may have waited for in a queue.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.queue.is_some() && self.progress != RunStatus::Queued
     }
 
     /// Its bytes, as the index has them.
@@ -219,8 +238,8 @@ impl RunRow {
         codec::to_bytes(self)
     }
 
-    /// The row after one more record; `None` where nothing triggered the run.
-    pub fn fold(before: Option<RunRow>, entry: &Entry) -> Option<RunRow> {
+    /// The row after one more record, at this place in the log; `None` where nothing triggered the run.
+    pub fn fold(before: Option<RunRow>, entry: &Entry, place: u64) -> Option<RunRow> {
         let Entry { version, time, transition } = entry;
         let mut row = match (before, transition.events.first()) {
             (Some(row), _) => row,
@@ -242,6 +261,8 @@ impl RunRow {
                 input_digest: trigger.input.digest(),
                 trouble: None,
                 progress: RunStatus::Created,
+                queue: None,
+                place,
             },
             (None, _) => return None,
         };
@@ -265,6 +286,10 @@ impl RunRow {
 
     fn note(&mut self, event: &Event, version: u64) {
         match event {
+            Event::Briefed(brief) if brief.queue.is_some() => {
+                self.queue.clone_from(&brief.queue);
+                self.progress = RunStatus::Queued;
+            }
             Event::Started => self.progress = RunStatus::Running,
             Event::CancelDelivered { .. } => self.progress = RunStatus::Running,
             Event::CancelRequested { .. } => self.progress = RunStatus::Cancelling,
@@ -309,12 +334,23 @@ impl RunRow {
         if let Some(parent) = self.parent {
             keys.push((tables::CHILDREN, [&parent.0[..], &newest_first, id].concat()));
         }
+        if let (Some(queue), RunStatus::Queued) = (&self.queue, self.status) {
+            keys.push((tables::QUEUE, [&queue_key(&self.project, queue)[..], &self.place.to_be_bytes(), id].concat()));
+        }
         for (name, value) in &self.labels {
             let label = label_key(&self.project, name, value);
             keys.push((tables::LABEL, [&label[..], &newest_first, id].concat()));
         }
         keys
     }
+}
+
+/// The head of the entries of a queue.
+pub(crate) fn queue_key(project: &str, queue: &str) -> Key {
+    let mut key = Key::new();
+    text_key(&mut key, project);
+    text_key(&mut key, queue);
+    key
 }
 
 /// The head of the entries of a label.
@@ -350,12 +386,14 @@ mod tests {
             input_digest: 7,
             trouble: None,
             progress: RunStatus::Running,
+            queue: None,
+            place: 0,
         }
     }
 
     fn after(row: RunRow, events: impl Into<Vec<Event>>) -> RunRow {
         let transition = Transition { events: events.into(), ..Transition::default() };
-        RunRow::fold(Some(row), &Entry { version: 4, time: Timestamp(6), transition }).expect("a row")
+        RunRow::fold(Some(row), &Entry { version: 4, time: Timestamp(6), transition }, 0).expect("a row")
     }
 
     fn wedged() -> Event {
@@ -384,7 +422,7 @@ mod tests {
     fn a_row_of_the_time_before_progress_is_read() {
         let ended = RunRow { status: RunStatus::Completed, progress: RunStatus::Completed, ..row() };
         let bytes = codec::to_bytes(&ended).expect("a row");
-        assert_eq!(RunRow::decode(&bytes[..bytes.len() - STATUS]), Some(ended));
+        assert_eq!(RunRow::decode(&bytes[..bytes.len() - STATUS - BEHIND]), Some(ended));
         assert_eq!(RunRow::decode(&bytes[..bytes.len() - 1]), None);
     }
 

@@ -70,6 +70,12 @@ impl Handler {
         let check = |input: &Payload| decode::<I>("the input", input).map(drop);
         Handler { traits, call: Box::new(call), check: Box::new(check) }
     }
+
+    /// The handler of an agent that workers serve: it hands on what comes.
+    fn of_workers() -> Handler {
+        let call = |ctx: Context, _: &Payload| -> Result<HandlerFuture, Failure> { Ok(Box::pin(ctx.serve())) };
+        Handler { traits: Traits::NEW, call: Box::new(call), check: Box::new(|_| Ok(())) }
+    }
 }
 
 impl Handler {
@@ -118,6 +124,16 @@ impl Registry {
         self.departments.entry(name).or_default().extend(members);
     }
 
+    /// Agents that have no handlers are served by workers.
+    pub(crate) fn leave_the_rest_to_workers(&mut self) {
+        for entry in self.targets.values_mut().filter(|entry| entry.handlers.is_empty()) {
+            if let Some(agent) = &mut entry.agent {
+                agent.by_workers = true;
+                entry.handlers.insert(None, BTreeMap::from([(1, Handler::of_workers())]));
+            }
+        }
+    }
+
     /// The handler of a run that exists.
     pub(crate) fn get(&self, target: &Target, brief: &Brief) -> Option<&Handler> {
         let job = brief.job.clone().filter(|_| !brief.by_default);
@@ -143,10 +159,10 @@ impl Registry {
         let callee = Callee {
             kind: if entry.agent.is_some() { Kind::Agent } else { Kind::Workflow },
             reentrant: traits.reentrant,
-            declares: traits.declares.iter().map(|name| (*name).to_owned()).collect(),
+            declares: entry.declares(traits),
             requires_user: traits.requires_user,
             granted: true,
-            queue: entry.agent.as_ref().filter(|agent| agent.limit.is_some()).map(|agent| agent.name.clone()),
+            queue: entry.agent.as_ref().and_then(|agent| agent.queue()).map(str::to_owned),
         };
         Ok(Resolved { target: Target { name: name.to_owned(), version: *version }, handler, callee, by_default })
     }
@@ -180,6 +196,12 @@ impl Registry {
 }
 
 impl Entry {
+    fn declares(&self, traits: &Traits) -> Vec<String> {
+        let by_workers = self.agent.as_ref().filter(|agent| agent.by_workers);
+        let of_agent = by_workers.map(|agent| agent.declares.clone());
+        of_agent.unwrap_or_else(|| traits.declares.iter().map(|name| (*name).to_owned()).collect())
+    }
+
     fn unknown_job(&self, agent: &str, job: Option<&str>) -> Failure {
         let known: Vec<&str> = self.handlers.keys().flatten().map(String::as_str).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

@@ -130,7 +130,9 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         | Event::CancelDelivered { .. }
         | Event::Wedged { .. }
         | Event::Unwedged
-        | Event::Briefed(_) => return None,
+        | Event::Briefed(_)
+        | Event::AttemptTaken { .. }
+        | Event::AttemptReturned { .. } => return None,
     })
 }
 

@@ -120,7 +120,7 @@ impl Listing {
             Some(run) => (run.first, Some(run.row)),
             None => (record.lsn, None),
         };
-        match RunRow::fold(before, &entry) {
+        match RunRow::fold(before, &entry, record.lsn.0) {
             Some(row) => {
                 self.runs.insert(id, Listed { id, first, row });
             }

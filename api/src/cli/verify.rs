@@ -71,7 +71,7 @@ impl Visit for Part<'_> {
         if let (Some(rows), Ok(entry)) = (&mut self.rows, &entry) {
             let run = RunId(seen.stream.0);
             let row = rows.entry(run).or_default();
-            *row = RunRow::fold(row.take(), entry);
+            *row = RunRow::fold(row.take(), entry, seen.lsn.0);
         }
         if let Some(claims) = &mut self.claims {
             claims.record(seen);

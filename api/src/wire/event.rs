@@ -108,6 +108,10 @@ fn details(event: &Event, operations: &mut Operations) -> Details {
         }
         Event::CancelDelivered { until } => none.time("until", *until),
         Event::Wedged { reason } => none.text("reason", reason),
+        Event::AttemptTaken { op, attempt, worker } => {
+            operations.details(*op).number("attempt", *attempt).text("worker", worker)
+        }
+        Event::AttemptReturned { op, attempt } => operations.details(*op).number("attempt", *attempt),
         Event::Briefed(brief) => briefed(brief),
         Event::CallCancelled { op, reason } => operations.details(*op).text("reason", reason),
         Event::GroupFormed { op, name, mode, members } => {

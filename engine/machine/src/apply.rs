@@ -61,6 +61,8 @@ impl Run {
             Event::StepCompleted { .. }
             | Event::StepAttemptFailed { .. }
             | Event::StepFailed { .. }
+            | Event::AttemptTaken { .. }
+            | Event::AttemptReturned { .. }
             | Event::ChildTimedOut { ended: false, .. }
             | Event::TimerFired { .. }
             | Event::SignalDelivered { .. }
@@ -141,6 +143,8 @@ impl Run {
             Event::TimerSet { op, at } => self.opens(*op) && self.add_timer(*op, *at),
             Event::SignalAwaited { op, name, deadline } => self.opens(*op) && self.add_wait(*op, name, *deadline),
             Event::StepAttemptFailed { op, failure, retry_at } => self.step_retries(*op, failure, *retry_at),
+            Event::AttemptTaken { op, attempt, worker } => self.attempt_taken(*op, *attempt, Some(worker)),
+            Event::AttemptReturned { op, attempt } => self.attempt_taken(*op, *attempt, None),
             Event::StepCompleted { op, .. } | Event::StepFailed { op, .. } => {
                 matches!(self.ops.get(op), Some(Op::Step(_))) && self.close(*op).is_some()
             }

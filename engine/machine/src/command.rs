@@ -29,6 +29,24 @@ pub enum Command {
         /// Chance for the pause before the next one.
         jitter: u32,
     },
+    /// A worker takes an attempt of a step.
+    TakeAttempt {
+        /// The operation.
+        op: OpNo,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// The worker.
+        worker: String,
+    },
+    /// The worker gives it back.
+    ReturnAttempt {
+        /// The operation.
+        op: OpNo,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// The worker.
+        worker: String,
+    },
     /// A child has ended.
     ResolveCall {
         /// The child.

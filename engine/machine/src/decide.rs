@@ -30,6 +30,8 @@ impl Run {
             Command::EndAttempt { op, attempt, result, jitter } => {
                 self.end_attempt(op, attempt, result, jitter, now, limits)
             }
+            Command::TakeAttempt { op, attempt, worker } => self.take_attempt(op, attempt, worker, limits),
+            Command::ReturnAttempt { op, attempt, worker } => self.return_attempt(op, attempt, &worker),
             Command::ResolveCall { child, outcome } => self.resolve_call(child, outcome, now),
             Command::Signal { id, name, payload } => self.receive_signal(id, name, payload, limits),
             Command::Cancel { cause, by, reason, grace } => self.request_cancel(cause, by, reason, grace, now, limits),
@@ -215,7 +217,9 @@ impl Run {
             | Event::Wedged { .. }
             | Event::Unwedged
             | Event::Briefed(_)
-            | Event::GroupFormed { .. } => Vec::new(),
+            | Event::GroupFormed { .. }
+            | Event::AttemptTaken { .. }
+            | Event::AttemptReturned { .. } => Vec::new(),
         }
     }
 

@@ -255,6 +255,22 @@ pub enum Event {
         /// Their names and operations.
         members: Vec<(String, OpNo)>,
     },
+    /// A worker took an attempt of a step, and has it for as long as it is heard of. While the step is pending.
+    AttemptTaken {
+        /// The operation.
+        op: OpNo,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// The worker.
+        worker: String,
+    },
+    /// The worker gave the attempt back: it waits for another one. While a worker has it.
+    AttemptReturned {
+        /// The operation.
+        op: OpNo,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
 }
 
 /// What a run takes along when it continues as new.
@@ -364,7 +380,9 @@ impl Event {
             | Event::Unwedged
             | Event::Briefed(_)
             | Event::CallCancelled { .. }
-            | Event::GroupFormed { .. } => None,
+            | Event::GroupFormed { .. }
+            | Event::AttemptTaken { .. }
+            | Event::AttemptReturned { .. } => None,
         }
     }
 
@@ -413,6 +431,8 @@ impl Event {
             Event::Briefed(_) => "Briefed",
             Event::CallCancelled { .. } => "CallCancelled",
             Event::GroupFormed { .. } => "GroupFormed",
+            Event::AttemptTaken { .. } => "AttemptTaken",
+            Event::AttemptReturned { .. } => "AttemptReturned",
         }
     }
 }

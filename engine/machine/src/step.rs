@@ -4,7 +4,8 @@
 //!   scheduled ──> attempt 1 ──failed──> pause ──> attempt 2 ── ... ──> completed | failed
 //! ```
 //!
-//! That an attempt began is no event: it follows from the schedule. Its number and its deadline follow from the failures.
+//! That an attempt began is no event, unless a worker took it: it follows from the schedule. Its number and its deadline
+//! follow from the failures.
 
 use crate::effect::StepTask;
 use crate::error::Rejection;
@@ -30,6 +31,8 @@ pub struct Step {
     pub at: Timestamp,
     /// Why the attempt before it failed.
     pub last_failure: Option<Failure>,
+    /// The worker that has the attempt, where one took it.
+    pub worker: Option<String>,
     pub(crate) policy: Policy,
     pub(crate) timeout: Option<Span>,
 }
@@ -86,6 +89,31 @@ impl Run {
         Ok(vec![step.failed(op, failure, jitter, now)])
     }
 
+    pub(crate) fn take_attempt(&self, op: OpNo, attempt: u32, worker: String, limits: &Limits) -> Decision {
+        self.check_alive()?;
+        Rejection::check_size("a worker's name", worker.len(), limits.name_bytes)?;
+        let wanted = |step: &&Step| step.attempt == attempt && step.worker.is_none() && self.executes_steps();
+        self.step(op).filter(wanted).ok_or(Rejection::Stale)?;
+        Ok(vec![Event::AttemptTaken { op, attempt, worker }])
+    }
+
+    pub(crate) fn return_attempt(&self, op: OpNo, attempt: u32, worker: &str) -> Decision {
+        self.check_alive()?;
+        let has = |step: &&Step| step.attempt == attempt && step.worker.as_deref() == Some(worker);
+        self.step(op).filter(has).filter(|_| !self.holds_answers()).ok_or(Rejection::Stale)?;
+        Ok(vec![Event::AttemptReturned { op, attempt }])
+    }
+
+    pub(crate) fn attempt_taken(&mut self, op: OpNo, attempt: u32, worker: Option<&str>) -> bool {
+        let Some(Op::Step(step)) = self.ops.get_mut(&op) else { return false };
+        // Taken if nobody has it, given back if somebody has.
+        let fits = step.attempt == attempt && step.worker.is_none() == worker.is_some();
+        if fits {
+            step.worker = worker.map(Into::into);
+        }
+        fits
+    }
+
     pub(crate) fn add_step(
         &mut self,
         op: OpNo,
@@ -94,8 +122,8 @@ impl Run {
         timeout: Option<Span>,
         time: Timestamp,
     ) -> bool {
-        let step =
-            Step { name: name.into(), attempt: 1, at: time, last_failure: None, policy: policy.clone(), timeout };
+        let (name, policy) = (name.into(), policy.clone());
+        let step = Step { name, attempt: 1, at: time, last_failure: None, worker: None, policy, timeout };
         if let Some(deadline) = step.deadline() {
             self.due.insert((deadline, Due::Op(op)));
         }
@@ -110,6 +138,7 @@ impl Run {
         step.attempt = attempt;
         step.at = retry_at;
         step.last_failure = Some(failure.clone());
+        step.worker = None;
         self.due.remove(&(began, Due::Retry(op)));
         if let Some(deadline) = timed_out {
             self.due.remove(&(deadline, Due::Op(op)));

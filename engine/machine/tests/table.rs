@@ -15,7 +15,7 @@ type State = (&'static str, Vec<(&'static str, Run)>);
 
 const HEAD: &str = "\
 Which event can happen to a run in which state, as `apply` has it. Each run has, where its state allows it, pending: a
-step, two calls (one of them past its deadline), a timer and a wait past their times, a buffered signal, a detached
+step, one that a worker has, two calls (one of them past its deadline), a timer and a wait past their times, a buffered signal, a detached
 child and a child of an earlier incarnation; the event speaks of these. The number is the one in the log.
 
 yes: it can. -: it cannot. Words: it can to those of the state's runs that are named so.
@@ -118,7 +118,7 @@ fn states() -> Vec<State> {
     vec![
         ("created", one(run(unstarted()))),
         ("running", one(run(working()))),
-        ("suspended", one(after(working(), dropped(0)))),
+        ("suspended", one(after([working(), vec![dropped(0)]].concat(), dropped(6)))),
         (
             "wedged",
             vec![
@@ -158,7 +158,7 @@ fn working() -> Vec<Event> {
 fn compensating(cause: Cause) -> Vec<Event> {
     let child_ended = Event::CarriedChildEnded { child: keyed("a"), result: Ok(text("out")) };
     let ends = vec![child_completed(1, "out"), child_completed(2, "out"), child_ended, cancel_delivered(30)];
-    [working(), vec![cancel_requested(cause, 30)], ends, pending(6)].concat()
+    [working(), vec![cancel_requested(cause, 30)], ends, pending(7)].concat()
 }
 
 /// Operations of every kind, numbered from `first`.
@@ -172,6 +172,8 @@ fn pending(first: u32) -> Vec<Event> {
         wait(first + 4, "review").within(5).awaited(0),
         call(first + 5).detached().triggered_in(1, 0),
         received(id, "review"),
+        step(first + 6).scheduled(),
+        Event::AttemptTaken { op: OpNo(first + 6), attempt: 1, worker: "w".into() },
     ]
 }
 
@@ -207,13 +209,14 @@ fn ends() -> Vec<Event> {
 }
 
 fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
-    let step_op = op(run, |op| matches!(op, Op::Step(_)));
+    let step_op = op(run, |op| matches!(op, Op::Step(step) if step.worker.is_none()));
+    let taken = op(run, |op| matches!(op, Op::Step(step) if step.worker.is_some()));
     let open = op(run, |op| matches!(op, Op::Call { deadline: None, .. }));
     let late = op(run, |op| matches!(op, Op::Call { deadline: Some(_), .. }));
     let timer = op(run, |op| matches!(op, Op::Timer { .. }));
     let wait_op = op(run, |op| matches!(op, Op::Signal { .. }));
     let loose = RUN.child(&rejoin_machine::CallKey::Numbered { incarnation: 1, op: OpNo(5) });
-    let signal = if wait_op < 6 { 0 } else { 6 };
+    let signal = if wait_op < 7 { 0 } else { 7 };
     let failure = broken;
     let known = |event: Event| (event.name(), event);
     vec![
@@ -239,6 +242,8 @@ fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
         known(wait(100, "review").awaited(10)),
         known(delivered(wait_op, signal)),
         known(Event::SignalTimedOut { op: OpNo(wait_op) }),
+        known(Event::AttemptTaken { op: OpNo(step_op), attempt: 1, worker: "w".into() }),
+        known(Event::AttemptReturned { op: OpNo(taken), attempt: 1 }),
         known(briefed(Brief::default())),
         known(Event::CallCancelled { op: OpNo(open), reason: "enough".into() }),
         known(Event::GroupFormed {

@@ -16,7 +16,7 @@ pub use group::{Answer, Answers, Group, GroupError};
 pub use operation::{Signal, SignalWithin, Sleep};
 pub use step::{Attempt, IntoStep, Step};
 
-pub(crate) use step::{Body, Work};
+pub(crate) use step::{Body, Execute, Work};
 pub(crate) use waker::{ForeignWake, RootWaker};
 
 use crate::failure::{Failure, decode, encode};
@@ -47,6 +47,16 @@ pub(crate) struct Inner {
     registry: Arc<Registry>,
     run: RunId,
     of: About,
+}
+
+/// The signal that answers a job whose handler waits for that. Others cannot bear its name.
+pub(crate) const ANSWER: &str = "$answer";
+
+/// An answer that comes from outside.
+#[derive(Serialize, serde::Deserialize)]
+pub(crate) enum Deferred {
+    Completed(serde_json::Value),
+    Failed { code: String, message: String, details: serde_json::Value },
 }
 
 /// What a handler may know of its run.
@@ -175,10 +185,24 @@ impl Context {
     pub fn step<M, F: IntoStep<M>>(&self, name: &str, step: F) -> Step<F::Output> {
         let op = self.inner.number();
         let mut state = self.inner.state.borrow_mut();
-        state.bodies.insert(op, step.into_body().0);
+        state.bodies.insert(op, Body::Here(step.into_body().0));
         state.outbox.push_back(Issue::Step { op, name: name.to_owned(), policy: Policy::default(), timeout: None });
         drop(state);
         Step::new(self.operation(op))
+    }
+
+    /// The job is done by a worker; what it answers is the answer.
+    pub(crate) async fn serve(self) -> Result<Payload, Failure> {
+        let attempts = self.inner.registry.agent(&self.inner.of.name).map(|agent| agent.attempts);
+        let op = self.inner.number();
+        let policy = Policy { max_attempts: attempts, ..Policy::default() };
+        self.inner.state.borrow_mut().bodies.insert(op, Body::Worker);
+        self.inner.push_issue(Issue::Step { op, name: "serve".to_owned(), policy, timeout: None });
+        let mut operation = self.operation(op);
+        match std::future::poll_fn(|task| operation.poll(task)).await {
+            Reply::Resolved(result) => result,
+            Reply::NoSignal | Reply::Spawned(_) => Err(Failure::permanent("an answer of another kind")),
+        }
     }
 
     /// Sleeps, for days if need be, over any restart.
@@ -199,6 +223,23 @@ impl Context {
         let issue = Issue::Await { op, name: name.to_owned(), timeout: None };
         self.inner.state.borrow_mut().outbox.push_back(issue);
         Signal::new(self.operation(op))
+    }
+
+    /// The answer to this job, which comes from outside and later: see [`RunHandle::answer`](crate::RunHandle::answer). One
+    /// that came before it was asked for is kept.
+    ///
+    /// # Errors
+    ///
+    /// What [`RunHandle::refuse`](crate::RunHandle::refuse) said, or that the job was cancelled.
+    pub async fn deferred<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        match self.signal::<Deferred>(ANSWER).await? {
+            Deferred::Completed(value) => {
+                serde_json::from_value(value).map_err(|error| Failure::payload("the answer", &error))
+            }
+            Deferred::Failed { code, message, details } => {
+                Err(Failure::make(rejoin_machine::FailureKind::Application, code, message, details, false))
+            }
+        }
     }
 
     /// The time: when the event happened that the handler is answering. The same in every replay.

@@ -48,7 +48,16 @@ impl fmt::Display for Attempt {
 }
 
 /// What a step executes, as often as it is tried.
-pub(crate) type Body = Arc<dyn Fn(Attempt) -> Work + Send + Sync>;
+pub(crate) type Execute = Arc<dyn Fn(Attempt) -> Work + Send + Sync>;
+
+/// Who executes a step.
+#[derive(Clone)]
+pub(crate) enum Body {
+    /// This process.
+    Here(Execute),
+    /// A worker of the run's agent.
+    Worker,
+}
 
 /// One execution.
 pub(crate) enum Work {
@@ -71,7 +80,7 @@ pub trait IntoStep<Marker>: Send + Sync + 'static {
 
 /// A step without its types.
 #[doc(hidden)]
-pub struct StepBody(pub(crate) Body);
+pub struct StepBody(pub(crate) Execute);
 
 fn finished<T: Serialize, E: Into<Failure>>(result: Result<T, E>) -> Result<Payload, Failure> {
     encode("the step's result", &result.map_err(Into::into)?)

@@ -159,9 +159,10 @@ impl Builder {
 
     /// What a check of histories needs of it.
     pub(crate) fn into_handlers(self) -> Result<(PathBuf, Registry), StartError> {
-        match self.twice {
+        let this = self.settled();
+        match this.twice {
             Some((name, version)) => Err(StartError::RegisteredTwice { name, version }),
-            None => Ok((self.folder, self.registry)),
+            None => Ok((this.folder, this.registry)),
         }
     }
 
@@ -177,6 +178,7 @@ impl Builder {
 
     /// What concerns the engine's project, in the settings.
     fn settled(mut self) -> Builder {
+        self.registry.leave_the_rest_to_workers();
         let keep = self.retention.take();
         self.settings.retention.extend(keep.map(|keep| (self.project.clone(), keep)));
         self

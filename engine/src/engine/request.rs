@@ -3,6 +3,7 @@
 use super::{Engine, Follow, RunInfo};
 use crate::activation::Commission;
 use crate::context::options::options;
+use crate::context::{ANSWER, Deferred};
 use crate::error::{RunError, TriggerError};
 use crate::failure::{Failure, decode, encode};
 use crate::history::Entry;
@@ -197,6 +198,36 @@ impl<O> RunHandle<O> {
         SignalRequest { engine: self.engine.clone(), run: self.id, id, name: name.to_owned(), payload }
     }
 
+    /// Answers a job whose handler waits for [`Context::deferred`](crate::Context::deferred), now or later. The first answer
+    /// counts.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Answered`] if there is one already, or why it could not be taken.
+    pub async fn answer<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), RunError> {
+        let value = serde_json::to_value(value).map_err(|error| RunError::Payload(error.to_string()))?;
+        self.send_answer(&Deferred::Completed(value)).await
+    }
+
+    /// As [`RunHandle::answer`], with a failure: the job says no.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunHandle::answer`].
+    pub async fn refuse(&self, failure: Failure) -> Result<(), RunError> {
+        let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
+        self.send_answer(&Deferred::Failed { code, message, details: failure.details().clone() }).await
+    }
+
+    async fn send_answer(&self, answer: &Deferred) -> Result<(), RunError> {
+        let payload =
+            encode("the answer", answer).map_err(|failure| RunError::Payload(failure.message().to_owned()))?;
+        // One id for all: the machine takes each id once.
+        let command = Command::Signal { id: SignalId([0; 16]), name: ANSWER.to_owned(), payload };
+        let run = self.id;
+        self.engine.ask(|reply| Input::Command { run, command, reply }).await
+    }
+
     /// Asks it to end: children first, then its handler, which may compensate; await the result.
     pub fn cancel(&self, reason: &str) -> CancelRequest {
         CancelRequest {
@@ -280,6 +311,11 @@ impl IntoFuture for SignalRequest {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let SignalRequest { engine, run, id, name, payload } = self;
+            if name.starts_with('$') {
+                return Err(RunError::Payload(format!(
+                    "a signal cannot be called {name:?}: $ is for the engine's own"
+                )));
+            }
             let payload = payload.map_err(|failure| RunError::Payload(failure.message().to_owned()))?;
             let command = Command::Signal { id, name, payload };
             engine.ask(|reply| Input::Command { run, command, reply }).await

@@ -168,7 +168,10 @@ impl Shard {
         let events = commission.events();
         let begin = || Activation::begin(id, &events, now).map_err(|error| illegal(id, &error));
         let mut activation = begin()?;
-        let mut advance = if batch.records.len() < self.sizes.batch && !batch.careful {
+        let mut advance = if commission.brief.queue.is_some() {
+            // Whoever keeps the queue begins it.
+            activation.announce(now)
+        } else if batch.records.len() < self.sizes.batch && !batch.careful {
             match self.advance(&mut activation, Command::Start, now) {
                 Ok(advance) => advance,
                 Err(Trouble::Rejected(rejection)) => return Err(Refusal::Rejected(rejection)),
@@ -313,6 +316,10 @@ impl Shard {
         self.touched.push(run);
         let Some(active) = self.runs.get(&run) else { return };
         let machine = &active.activation.run;
+        if let Some(queue) = &machine.brief().queue {
+            let name = (machine.trigger().project.clone(), queue.clone());
+            self.queues.note(name, machine.had_begun(&events), &events);
+        }
         for event in &events {
             match event {
                 Event::StepScheduled { op, .. } => {
@@ -322,12 +329,24 @@ impl Shard {
                 Event::StepAttemptFailed { op, .. }
                 | Event::StepCompleted { op, .. }
                 | Event::StepFailed { op, .. }
-                | Event::OperationDropped { op } => self.steps.stop(run, *op),
+                | Event::OperationDropped { op } => {
+                    self.steps.stop(run, *op);
+                    self.workers.stop(run, *op);
+                }
+                Event::AttemptReturned { op, .. } => {
+                    self.workers.stop(run, *op);
+                    let task = machine.outstanding_step(*op);
+                    self.owed.extend(task.map(|task| Owed::Step(run, task)));
+                }
                 Event::CancelRequested { .. } => self.steps.begin_no_more(run),
-                Event::CancelDelivered { .. } | Event::ContinuedAsNew(_) => self.steps.stop_all(run),
+                Event::CancelDelivered { .. } | Event::ContinuedAsNew(_) => {
+                    self.steps.stop_all(run);
+                    self.workers.stop_all(run);
+                }
                 event if event.is_terminal() => {
                     self.timers.keep(run, None);
                     self.steps.stop_all(run);
+                    self.workers.stop_all(run);
                     self.owed.push(Owed::Closed(run));
                 }
                 _ => {}
@@ -344,6 +363,7 @@ impl Shard {
         let active = Active::new(self.load_state(run)?);
         self.put_active(run, active);
         self.steps.stop_all(run);
+        self.workers.stop_all(run);
         let mut batch = Batch::default();
         match self.decide_command(run, &Command::Wedge { reason }, &mut batch) {
             Ok(()) => self.append(&mut batch),

@@ -1,5 +1,6 @@
 //! Everything that can wake a shard, on one page.
 
+use super::workers::FromWorker;
 use crate::activation::Commission;
 use crate::context::ForeignWake;
 use crate::error::{RunError, TriggerError};
@@ -26,6 +27,8 @@ pub(crate) enum Input {
     StepDone(StepDone),
     /// A handler was woken by something that is not the engine's.
     Woken { run: RunId },
+    /// A worker asks, or says, something.
+    Worker(FromWorker),
     /// Stop: with patience, after the steps that are being executed.
     Stop { patient: bool, reply: oneshot::Sender<()> },
 }

@@ -20,6 +20,7 @@ impl Shard {
         let groups = listing::groups(&*log, &[])?;
         let heads = groups.iter().flat_map(|group| active().map(|status| listing::with_status(group, status)));
         let mut found = Merged::new(&*log, self.sizes.listed, tables::LIST, heads.collect(), Times::default(), None)?;
+        self.recover_queues()?;
         // All of them first: what goes on moves in the list.
         let mut runs = Vec::new();
         while let Some((_, listed)) = found.next()? {

@@ -7,6 +7,7 @@ mod batch;
 mod inbox;
 mod load;
 mod ports;
+mod queues;
 mod recent;
 mod retention;
 mod shard;
@@ -15,6 +16,7 @@ mod steps;
 mod timers;
 pub(crate) mod tokio;
 mod watch;
+mod workers;
 
 #[cfg(feature = "testkit")]
 pub(crate) use inbox::StepDone;
@@ -23,6 +25,8 @@ pub use ports::{Clock, Entropy, Ports, Spawn, Task};
 pub(crate) use shard::Shard;
 pub(crate) use sizes::Sizes;
 pub(crate) use watch::{Busy, Watchers};
+pub use workers::Presence;
+pub(crate) use workers::{Assignment, FromWorker, Held};
 
 use rejoin_machine::{Limits, RunId};
 use std::collections::{BTreeMap, HashMap};

@@ -3,17 +3,21 @@
 use super::batch::Batch;
 use super::inbox::{Inbox, Input, Reply, StepDone};
 use super::ports::Ports;
+use super::queues::Queues;
 use super::recent::Recent;
 use super::retention::Retention;
 use super::sizes::Sizes;
 use super::steps::Steps;
 use super::timers::Timers;
 use super::watch::{Busy, Watchers};
+use super::workers::{Assignment, Held, Workers};
 use super::{RunMap, Settings};
 use crate::activation::{Activation, Commission, Surroundings};
-use crate::error::{RunError, TriggerError};
+use crate::context::{ANSWER, Body};
+use crate::error::{RunError, TriggerError, WorkerError};
 use crate::projection::RunRow;
 use futures_channel::oneshot;
+use rejoin_machine::cancel::Cause;
 use rejoin_machine::{Command, Effect, Outcome, Rejection, RunId, Span, StepTask, Timestamp, Trigger};
 use rejoin_store::{Failure, Log, Space, StreamId};
 use std::collections::{BTreeMap, VecDeque};
@@ -41,6 +45,8 @@ pub(crate) struct Shard {
     more_due: bool,
     pub(super) retention: Retention,
     pub(super) steps: Steps,
+    pub(super) queues: Queues,
+    pub(super) workers: Workers,
     /// What was put off to a batch of its own.
     pub(super) later: VecDeque<Work>,
     /// What the full disk had no room for, and when it is tried again.
@@ -81,6 +87,8 @@ pub(super) enum Owed {
     Done(Reply<(), RunError>, Result<(), RunError>),
     Refused(Reply<Outcome, RunError>, RunError),
     Step(RunId, StepTask),
+    Worker(Reply<(), WorkerError>, Result<(), WorkerError>),
+    Assigned(Held, Reply<Assignment, WorkerError>),
     Closed(RunId),
 }
 
@@ -137,6 +145,8 @@ impl Shard {
             more_due: false,
             retention,
             steps,
+            queues: Queues::default(),
+            workers: Workers::default(),
             later: VecDeque::new(),
             stalled: VecDeque::new(),
             again_at: Timestamp(i64::MAX),
@@ -162,6 +172,7 @@ impl Shard {
                 Input::Delete { run, reply } => self.delete_for(run, reply),
                 Input::StepDone(done) => self.step_done(done),
                 Input::Woken { run } => self.woken(run),
+                Input::Worker(said) => self.hear(said),
                 Input::Stop { patient, reply } => {
                     self.stopping.get_or_insert_default().push(reply);
                     if !patient {
@@ -182,7 +193,9 @@ impl Shard {
         if self.again_at <= now {
             self.again_at = Timestamp(i64::MAX);
             self.later.append(&mut self.stalled);
+            self.workers.settle_all();
         }
+        self.expire();
         self.more_due = true;
         for _ in 0..self.sizes.woken {
             let Some(run) = self.timers.take_due(now) else {
@@ -205,6 +218,11 @@ impl Shard {
                 Err(failure) => self.fail(failure),
             }
         }
+        if self.failed.is_none()
+            && let Err(failure) = self.pump()
+        {
+            self.without_index(failure);
+        }
         if self.failed.is_none() {
             let now = self.ports.clock.now();
             match self.timers.refill(&*self.log, now, self.sizes.timers) {
@@ -222,7 +240,7 @@ impl Shard {
 
     /// Whether something is to be done before the next sleep.
     pub(crate) fn has_work(&self) -> bool {
-        !self.later.is_empty() || !self.owed.is_empty() || self.more_due
+        !self.later.is_empty() || !self.owed.is_empty() || self.more_due || self.workers.has_matched()
     }
 
     /// Whether it pays to wait for results before the next flush: something is to be flushed, and steps that were
@@ -233,7 +251,8 @@ impl Shard {
 
     /// When the next timer is due.
     pub(crate) fn next_due(&self) -> Timestamp {
-        self.timers.next().min(self.again_at).min(self.retention.next)
+        let expiry = self.workers.next_expiry().unwrap_or(Timestamp(i64::MAX));
+        self.timers.next().min(self.again_at).min(self.retention.next).min(expiry)
     }
 
     /// When the first timer of all is due, near or far; `None` where none is set, or the store has failed.
@@ -241,7 +260,7 @@ impl Shard {
     pub(crate) fn earliest_timer(&self) -> Option<Timestamp> {
         let again = (!self.stalled.is_empty()).then_some(self.again_at);
         let timer = self.timers.earliest(&*self.log);
-        timer.into_iter().chain(again).min().filter(|_| self.failed.is_none())
+        timer.into_iter().chain(again).chain(self.workers.next_expiry()).min().filter(|_| self.failed.is_none())
     }
 
     /// Whether it was asked to stop.
@@ -267,6 +286,7 @@ impl Shard {
         }
         self.runs.clear();
         self.waiters.clear();
+        self.workers = Workers::default();
         self.watchers.close();
         for reply in self.stopping.take().unwrap_or_default() {
             // Whoever asked may be gone.
@@ -334,16 +354,36 @@ impl Shard {
     }
 
     fn command(&mut self, run: RunId, command: Command, reply: Reply<(), RunError>) {
-        let done = match self.check_store() {
+        let answers = matches!(&command, Command::Signal { name, .. } if name == ANSWER);
+        let done = match self.check_request(run, &command) {
             Ok(()) => self.transact(Work::Command(run, command)).map_err(RunError::from),
-            Err(failure) => Err(RunError::Store(failure)),
+            Err(error) => Err(error),
         };
         match done {
+            Err(RunError::Rejected(Rejection::DuplicateSignal)) if answers => {
+                self.owed.push(Owed::Done(reply, Err(RunError::Answered(run))));
+            }
             // Sent before is as good as sent now.
             Ok(()) | Err(RunError::Rejected(Rejection::DuplicateSignal)) => self.owed.push(Owed::Done(reply, Ok(()))),
             // A refusal may rest on what is not durable yet.
             Err(error) => self.owed.push(Owed::Done(reply, Err(error))),
         }
+    }
+
+    /// What comes from outside: a run's owner may cancel it with its whole tree even where it is protected, others may not.
+    fn check_request(&mut self, run: RunId, command: &Command) -> Result<(), RunError> {
+        self.check_store()?;
+        if let Command::Cancel { cause: Cause::Tree, .. } = command {
+            let active = self.take_active(run)?;
+            let protected = active.activation.run.brief().protected && active.activation.outcome().is_none();
+            if active.activation.outcome().is_none() {
+                self.put_active(run, active);
+            }
+            if protected {
+                return Err(RunError::Rejected(Rejection::Protected));
+            }
+        }
+        Ok(())
     }
 
     fn wait_for(&mut self, run: RunId, reply: Reply<Outcome, RunError>) {
@@ -461,6 +501,26 @@ impl Shard {
         self.again_at = self.ports.clock.now().after(AGAIN);
     }
 
+    /// What a full disk has no room for is tried again in a moment.
+    pub(super) fn stall_workers(&mut self, failure: &Failure) {
+        tracing::warn!(%failure, "workers wait for room on the disk");
+        self.again_at = self.ports.clock.now().after(AGAIN);
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        !self.stalled.is_empty()
+    }
+
+    /// The index cannot be read: what only it knows waits.
+    fn without_index(&mut self, failure: Failure) {
+        match failure {
+            Failure::Index(_) => {
+                tracing::error!(%failure, "jobs that wait in queues are not begun until a restart makes the index again");
+            }
+            failure => self.fail(failure),
+        }
+    }
+
     pub(super) fn give_up(&mut self, run: RunId, refusal: &Refusal) {
         match refusal {
             Refusal::Store(failure) if !failure.is_disk_full() => self.fail(failure.clone()),
@@ -476,6 +536,7 @@ impl Shard {
                 Some(_) | None => return,
             }
         }
+        self.assign();
     }
 
     /// The failure that stopped it, if one did.
@@ -497,6 +558,8 @@ impl Shard {
                 Owed::Done(reply, result) => drop(reply.send(result)),
                 Owed::Refused(reply, error) => drop(reply.send(Err(error))),
                 Owed::Step(run, task) => self.execute(run, task),
+                Owed::Worker(reply, result) => drop(reply.send(result)),
+                Owed::Assigned(held, reply) => self.assigned(held, reply),
                 Owed::Closed(run) => self.closed(run),
             }
         }
@@ -520,8 +583,10 @@ impl Shard {
         let activation = &active.activation;
         // Between sequencing and durability the step may have been dropped, or the run cancelled.
         let wanted = activation.run.outstanding_step(task.op).is_some_and(|owed| owed.attempt == task.attempt);
-        if let Some(body) = activation.body(task.op).filter(|_| wanted) {
-            self.steps.execute(run, activation.run.incarnation(), task, body);
+        match activation.body(task.op).filter(|_| wanted) {
+            Some(Body::Here(body)) => self.steps.execute(run, activation.run.incarnation(), task, body),
+            Some(Body::Worker) => self.offer(run, task.op, task.attempt),
+            None => {}
         }
     }
 
@@ -555,6 +620,8 @@ impl Shard {
                 Owed::Triggered(reply, _) => drop(reply.send(Err(TriggerError::Store(failure.clone())))),
                 Owed::Done(reply, _) => drop(reply.send(Err(RunError::Store(failure.clone())))),
                 Owed::Refused(reply, _) => drop(reply.send(Err(RunError::Store(failure.clone())))),
+                Owed::Worker(reply, _) => drop(reply.send(Err(WorkerError::Store(failure.clone())))),
+                Owed::Assigned(_, reply) => drop(reply.send(Err(WorkerError::Store(failure.clone())))),
                 Owed::Step(..) | Owed::Closed(_) => {}
             }
         }
@@ -565,6 +632,7 @@ impl Shard {
         self.later.clear();
         self.runs.clear();
         self.parked.clear();
+        self.workers = Workers::default();
         self.watchers.close();
         self.failed = Some(failure);
     }

@@ -20,6 +20,8 @@ pub(crate) struct Sizes {
     pub(crate) tombstones: usize,
     /// How many records a follower reads at a time.
     pub(crate) page: usize,
+    /// How many runs that wait in a queue are read at a time.
+    pub(crate) queued: usize,
     /// How many entries of each part of a list are read at a time.
     pub(crate) listed: usize,
 }
@@ -35,6 +37,7 @@ impl Default for Sizes {
             deleted: 512,
             tombstones: 1024,
             page: 256,
+            queued: 256,
             listed: 64,
         }
     }

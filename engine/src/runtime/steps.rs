@@ -2,7 +2,7 @@
 
 use super::inbox::{Inbox, Input, StepDone};
 use super::ports::Spawn;
-use crate::context::{Attempt, Body, Work};
+use crate::context::{Attempt, Execute, Work};
 use crate::failure::{Failure, panic_message};
 use futures_channel::oneshot;
 use rejoin_machine::{OpNo, Payload, RunId, StepTask};
@@ -39,7 +39,7 @@ struct Execution {
 
 struct Waiting {
     attempt: Attempt,
-    body: Body,
+    body: Execute,
 }
 
 impl Steps {
@@ -75,7 +75,7 @@ impl Steps {
     }
 
     /// Executes an attempt, unless it is being executed already.
-    pub(crate) fn execute(&mut self, run: RunId, incarnation: u32, task: StepTask, body: Body) {
+    pub(crate) fn execute(&mut self, run: RunId, incarnation: u32, task: StepTask, body: Execute) {
         let attempt = Attempt { run, incarnation, op: task.op, number: task.attempt };
         let same = |execution: &Execution| execution.attempt == task.attempt;
         let key = (run, task.op);
@@ -90,7 +90,7 @@ impl Steps {
         }
     }
 
-    fn start(&mut self, attempt: Attempt, body: Body) {
+    fn start(&mut self, attempt: Attempt, body: Execute) {
         let (stop, stopped) = oneshot::channel();
         self.serial += 1;
         let serial = self.serial;
@@ -161,7 +161,7 @@ impl Steps {
 }
 
 /// Executes a step's body. A panic is a failure like any other.
-async fn perform(body: Body, attempt: Attempt, spawn: Arc<dyn Spawn>) -> Result<Payload, Failure> {
+async fn perform(body: Execute, attempt: Attempt, spawn: Arc<dyn Spawn>) -> Result<Payload, Failure> {
     let caught = |panic: Box<dyn std::any::Any + Send>| Err(Failure::panic(panic_message(&*panic)));
     let work = match catch_unwind(AssertUnwindSafe(|| body(attempt))) {
         Ok(work) => work,

@@ -105,6 +105,11 @@ impl Simulation {
         Ok(Simulation { world: world.clone(), shard, inbox, tasks, tap, engine })
     }
 
+    /// The world that it happens in.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
     /// The engine, to trigger and to ask. Its futures go on while [`Simulation::block_on`] is called.
     pub fn engine(&self) -> Engine {
         self.engine.clone()

@@ -3,6 +3,7 @@
 mod agents;
 mod grants;
 mod groups;
+mod workers;
 
 use rejoin::testkit::{Simulation, World};
 use rejoin::{Builder, Failure, Filter, RunError, RunInfo};

@@ -15,6 +15,8 @@ use rejoin_machine::{
 enum Kind {
     Start,
     EndAttempt,
+    TakeAttempt,
+    ReturnAttempt,
     ResolveCall,
     Signal,
     Cancel,
@@ -40,7 +42,9 @@ const KINDS: &[(u8, Kind)] = &[
     (32, Kind::Call),
     (14, Kind::Sleep),
     (18, Kind::Await),
-    (36, Kind::EndAttempt),
+    (30, Kind::EndAttempt),
+    (4, Kind::TakeAttempt),
+    (2, Kind::ReturnAttempt),
     (30, Kind::ResolveCall),
     (18, Kind::Signal),
     (32, Kind::Wake),
@@ -105,6 +109,14 @@ pub fn command(dice: &mut Dice<'_>, run: &Run, next: OpNo, now: Timestamp) -> Co
     match kind(dice) {
         Kind::Start => Command::Start,
         Kind::EndAttempt => end_attempt(dice, run),
+        Kind::TakeAttempt => {
+            let (op, attempt) = attempt(dice, run);
+            Command::TakeAttempt { op, attempt, worker: dice.name() }
+        }
+        Kind::ReturnAttempt => {
+            let (op, attempt) = attempt(dice, run);
+            Command::ReturnAttempt { op, attempt, worker: dice.name() }
+        }
         Kind::ResolveCall => Command::ResolveCall { child: child(dice, run), outcome: outcome(dice) },
         Kind::Signal => {
             Command::Signal { id: SignalId([dice.byte() % 24; 16]), name: dice.name(), payload: dice.payload() }
@@ -135,6 +147,12 @@ pub fn command(dice: &mut Dice<'_>, run: &Run, next: OpNo, now: Timestamp) -> Co
 }
 
 fn end_attempt(dice: &mut Dice<'_>, run: &Run) -> Command {
+    let (op, attempt) = attempt(dice, run);
+    Command::EndAttempt { op, attempt, result: dice.result(), jitter: dice.pick(&[0, 1, u32::MAX]) }
+}
+
+/// An attempt that is wanted, a late one, or one that nobody asked for.
+fn attempt(dice: &mut Dice<'_>, run: &Run) -> (OpNo, u32) {
     let steps: Vec<(OpNo, u32)> = run
         .operations()
         .filter_map(|(op, pending)| match pending {
@@ -143,9 +161,7 @@ fn end_attempt(dice: &mut Dice<'_>, run: &Run) -> Command {
         })
         .collect();
     let (op, attempt) = if steps.is_empty() { (OpNo(0), 1) } else { dice.pick(&steps) };
-    // A late attempt, or one that nobody asked for.
-    let attempt = if dice.once_in(8) { dice.pick(&[0, 1, 2, u32::MAX]) } else { attempt };
-    Command::EndAttempt { op, attempt, result: dice.result(), jitter: dice.pick(&[0, 1, u32::MAX]) }
+    (op, if dice.once_in(8) { dice.pick(&[0, 1, 2, u32::MAX]) } else { attempt })
 }
 
 fn child(dice: &mut Dice<'_>, run: &Run) -> RunId {

@@ -9,7 +9,7 @@ use rejoin_machine::signal::Buffered;
 use rejoin_machine::{Boundary, CallKey, Carried, Event, OpNo, RunId, SignalId, Target, Timestamp};
 
 /// How many kinds of events there are.
-const KINDS: usize = 34;
+const KINDS: usize = 36;
 
 /// Any event.
 pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
@@ -35,6 +35,8 @@ pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
         13 => Event::ResultIgnored { child: child(dice).0 },
         14 => Event::CarriedChildEnded { child: child(dice).0, result: dice.result() },
         15 => Event::OperationDropped { op: op(dice) },
+        34 => Event::AttemptTaken { op: op(dice), attempt: u32::from(dice.byte() % 3), worker: dice.name() },
+        35 => Event::AttemptReturned { op: op(dice), attempt: u32::from(dice.byte() % 3) },
         31 => Event::Briefed(Box::new(brief(dice, now))),
         32 => Event::CallCancelled { op: op(dice), reason: dice.name() },
         33 => Event::GroupFormed {

@@ -17,7 +17,7 @@ enum Life {
 
 #[derive(Debug)]
 enum Pending {
-    Step { attempt: u32, at: Timestamp, timeout: Option<Span> },
+    Step { attempt: u32, at: Timestamp, timeout: Option<Span>, worker: Option<String> },
     Call { child: RunId, deadline: Option<Timestamp>, cancelled: bool },
     Timer { at: Timestamp },
     Wait { name: String, deadline: Option<Timestamp> },
@@ -122,12 +122,16 @@ impl Model {
     fn take_operation(&mut self, event: &Event, time: Timestamp) {
         match event {
             Event::StepScheduled { op, timeout, .. } => {
-                self.open(*op, Pending::Step { attempt: 1, at: time, timeout: *timeout });
+                self.open(*op, Pending::Step { attempt: 1, at: time, timeout: *timeout, worker: None });
             }
             Event::StepAttemptFailed { op, retry_at, .. } => {
-                let Some(Pending::Step { attempt, at, .. }) = self.pending.get_mut(op) else { panic!("no step") };
-                (*attempt, *at) = (*attempt + 1, *retry_at);
+                let Some(Pending::Step { attempt, at, worker, .. }) = self.pending.get_mut(op) else {
+                    panic!("no step")
+                };
+                (*attempt, *at, *worker) = (*attempt + 1, *retry_at, None);
             }
+            Event::AttemptTaken { op, attempt, worker } => self.hand(*op, *attempt, Some(worker.clone())),
+            Event::AttemptReturned { op, attempt } => self.hand(*op, *attempt, None),
             Event::StepCompleted { op, .. } | Event::StepFailed { op, .. } => {
                 assert!(matches!(self.close(*op), Pending::Step { .. }));
                 assert!(self.done.insert((self.incarnation, *op)), "a step ends once");
@@ -173,6 +177,13 @@ impl Model {
             }
             other => panic!("the model does not know {other:?}"),
         }
+    }
+
+    /// A worker takes an attempt that nobody has, or gives back one that it has.
+    fn hand(&mut self, op: OpNo, which: u32, to: Option<String>) {
+        let Some(Pending::Step { attempt, worker, .. }) = self.pending.get_mut(&op) else { panic!("no step") };
+        assert_eq!((*attempt, worker.is_some()), (which, to.is_none()), "one worker has it");
+        *worker = to;
     }
 
     fn become_from(&mut self, from: &[Life], to: Life) {
@@ -320,7 +331,7 @@ impl Model {
         }
         let of = |pending: &Pending| match pending {
             Pending::Step { .. } if self.wedged => [None, None],
-            Pending::Step { at, timeout, attempt } => {
+            Pending::Step { at, timeout, attempt, .. } => {
                 [timeout.map(|timeout| at.after(timeout)), Some(*at).filter(|at| *attempt > 1 && *at > now)]
             }
             Pending::Call { deadline, .. } | Pending::Wait { deadline, .. } => [*deadline, None],

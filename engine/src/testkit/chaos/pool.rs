@@ -112,7 +112,7 @@ impl Pool {
                 };
                 Input::Await { run, reply: self.relay(reply, told) }
             }
-            other @ (Input::StepDone(_) | Input::Woken { .. } | Input::Stop { .. }) => other,
+            other @ (Input::StepDone(_) | Input::Woken { .. } | Input::Worker(_) | Input::Stop { .. }) => other,
         }
     }
 

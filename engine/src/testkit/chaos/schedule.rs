@@ -111,6 +111,7 @@ impl Scheduler<'_> {
             concurrent_steps: *chance.pick(&[1, 2, 5, 1000]),
             buffered_signals: *chance.pick(&[2, 10_000]),
             sizes: Sizes {
+                queued: 1 + chance.below(4) as usize,
                 batch: *chance.pick(&[1, 2, 4, 1024]),
                 woken: *chance.pick(&[1, 2, 512]),
                 turns: *chance.pick(&[1, 2, 100]),
