@@ -76,8 +76,7 @@ impl<I, O> Job<I, O> {
 
 /// An agent as a project declares it: how much it does at a time, what it may trigger, and how workers serve it.
 ///
-/// An agent for which handlers are registered is served in this process. One without is served by [workers](crate::Worker),
-/// which come and go; its jobs wait for them.
+/// It is served by handlers of this process, or by [workers](crate::Worker), which come and go; its jobs wait for them.
 ///
 /// ```
 /// use rejoin::Agent;
@@ -97,7 +96,6 @@ pub struct Agent {
     pub(crate) describe: Option<String>,
     /// The metadata that its workers are shown.
     pub(crate) declares: Vec<String>,
-    /// It has no handlers here.
     pub(crate) by_workers: bool,
 }
 
@@ -132,6 +130,12 @@ impl Agent {
             declares: Vec::new(),
             by_workers: false,
         }
+    }
+
+    /// Workers serve it, wherever they are. Its jobs wait, durably, until one is there.
+    #[must_use]
+    pub fn by_workers(self) -> Agent {
+        Agent { by_workers: true, ..self }
     }
 
     /// It does one job after the other, in the order in which they came.

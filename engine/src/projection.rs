@@ -286,7 +286,7 @@ impl RunRow {
 
     fn note(&mut self, event: &Event, version: u64) {
         match event {
-            Event::Briefed(brief) if brief.queue.is_some() => {
+            Event::Briefed(brief) if brief.queue.is_some() && self.incarnation == 0 => {
                 self.queue.clone_from(&brief.queue);
                 self.progress = RunStatus::Queued;
             }

@@ -17,6 +17,9 @@ pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Payload, Fail
 type Call = dyn Fn(Context, &Payload) -> Result<HandlerFuture, Failure> + Send + Sync;
 type Check = dyn Fn(&Payload) -> Result<(), Failure> + Send + Sync;
 
+/// The version of what workers do: no handler of a process has it, so one never takes over the runs of the other.
+const BY_WORKERS: u32 = 0;
+
 /// A handler without its types.
 pub(crate) struct Handler {
     traits: Traits,
@@ -106,6 +109,9 @@ impl Registry {
             }
             entry.agent = Some(Agent::named(job.agent()));
         }
+        if entry.agent.as_ref().is_some_and(|agent| agent.by_workers) {
+            return Err(taken());
+        }
         let versions = entry.handlers.entry(job.name().map(str::to_owned)).or_default();
         versions.insert(job.traits.version, handler).map_or(Ok(()), |_| Err(taken()))
     }
@@ -113,8 +119,12 @@ impl Registry {
     /// Declares an agent.
     pub(crate) fn declare(&mut self, agent: Agent) -> Result<(), Taken> {
         let entry = self.targets.entry(agent.name.clone()).or_default();
-        if entry.agent.is_none() && !entry.handlers.is_empty() {
-            return Err(Taken { name: agent.name, version: 0 });
+        let has_handlers = !entry.handlers.is_empty();
+        if has_handlers && (entry.agent.is_none() || agent.by_workers) {
+            return Err(Taken { name: agent.name, version: BY_WORKERS });
+        }
+        if agent.by_workers {
+            entry.handlers.insert(None, BTreeMap::from([(BY_WORKERS, Handler::of_workers())]));
         }
         entry.agent = Some(agent);
         Ok(())
@@ -122,16 +132,6 @@ impl Registry {
 
     pub(crate) fn add_department(&mut self, name: String, members: impl IntoIterator<Item = String>) {
         self.departments.entry(name).or_default().extend(members);
-    }
-
-    /// Agents that have no handlers are served by workers.
-    pub(crate) fn leave_the_rest_to_workers(&mut self) {
-        for entry in self.targets.values_mut().filter(|entry| entry.handlers.is_empty()) {
-            if let Some(agent) = &mut entry.agent {
-                agent.by_workers = true;
-                entry.handlers.insert(None, BTreeMap::from([(1, Handler::of_workers())]));
-            }
-        }
     }
 
     /// The handler of a run that exists.
@@ -178,6 +178,13 @@ impl Registry {
 
     pub(crate) fn agent(&self, name: &str) -> Option<&Agent> {
         self.targets.get(name)?.agent.as_ref()
+    }
+
+    /// How much agents do at a time, of those for which that is limited.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn limits(&self) -> BTreeMap<String, u32> {
+        let agents = self.targets.values().filter_map(|entry| entry.agent.as_ref());
+        agents.filter_map(|agent| Some((agent.name.clone(), agent.limit?))).collect()
     }
 
     /// The highest version of a workflow, or of an agent's job.

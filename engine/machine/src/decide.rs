@@ -112,7 +112,7 @@ impl Run {
         }))];
         if self.brief != Brief::default() {
             // It has begun, and how long it may take is part of its deadline by now.
-            let brief = Brief { begin_by: None, work_limit: None, queue: None, ..self.brief.clone() };
+            let brief = Brief { begin_by: None, work_limit: None, ..self.brief.clone() };
             events.push(Event::Briefed(Box::new(brief)));
         }
         Ok(events)

@@ -15,6 +15,7 @@
 
 extern crate alloc;
 
+mod answer;
 mod apply;
 pub mod brief;
 pub mod call;
@@ -36,10 +37,11 @@ pub mod timer;
 mod transition;
 mod trigger;
 
+pub use answer::Answer;
 pub use command::{Command, Issue};
 pub use effect::{Effect, StepTask};
 pub use error::{IllegalEvent, Rejection};
-pub use event::{Answer, Boundary, Carried, Event};
+pub use event::{Boundary, Carried, Event};
 pub use failure::{Failure, FailureKind};
 pub use id::{CallKey, OpNo, Payload, RunId, SignalId};
 pub use limits::Limits;

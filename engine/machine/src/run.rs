@@ -220,14 +220,9 @@ impl Run {
         self.trigger.deadline.into_iter().chain(worked).min()
     }
 
-    /// Whether its handler was called before these events, its last ones, happened.
-    pub fn had_begun(&self, last: &[Event]) -> bool {
-        self.started() && !last.contains(&Event::Started) || self.incarnation > 0
-    }
-
     /// Whether it waits in a queue, to be begun by whoever keeps that.
     pub fn is_queued(&self) -> bool {
-        matches!(self.status, Status::Created) && self.brief.queue.is_some()
+        matches!(self.status, Status::Created) && self.incarnation == 0 && self.brief.queue.is_some()
     }
 
     /// Its id.

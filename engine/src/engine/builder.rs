@@ -159,10 +159,9 @@ impl Builder {
 
     /// What a check of histories needs of it.
     pub(crate) fn into_handlers(self) -> Result<(PathBuf, Registry), StartError> {
-        let this = self.settled();
-        match this.twice {
+        match self.twice {
             Some((name, version)) => Err(StartError::RegisteredTwice { name, version }),
-            None => Ok((this.folder, this.registry)),
+            None => Ok((self.folder, self.registry)),
         }
     }
 
@@ -178,7 +177,6 @@ impl Builder {
 
     /// What concerns the engine's project, in the settings.
     fn settled(mut self) -> Builder {
-        self.registry.leave_the_rest_to_workers();
         let keep = self.retention.take();
         self.settings.retention.extend(keep.map(|keep| (self.project.clone(), keep)));
         self

@@ -318,7 +318,7 @@ impl Shard {
         let machine = &active.activation.run;
         if let Some(queue) = &machine.brief().queue {
             let name = (machine.trigger().project.clone(), queue.clone());
-            self.queues.note(name, machine.had_begun(&events), &events);
+            self.queues.note(name, run, &events);
         }
         for event in &events {
             match event {

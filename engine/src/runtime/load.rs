@@ -27,12 +27,22 @@ impl Shard {
             runs.push(RunId(listed.stream.0));
         }
         for run in runs {
-            if let Err(refusal) = self.resume(run, now) {
-                self.give_up(run, &refusal);
-            }
+            self.resume_or_stall(run, now);
         }
         self.work_off();
         self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Goes on with a run, as soon as the disk has room for it.
+    pub(super) fn resume_or_stall(&mut self, run: RunId, now: Timestamp) {
+        match self.resume(run, now) {
+            Ok(()) => {}
+            // Only one that is wedged has something to write down at once.
+            Err(Refusal::Store(failure)) if failure.is_disk_full() => {
+                self.stall(Work::Command(run, Command::Unwedge), &failure);
+            }
+            Err(refusal) => self.give_up(run, &refusal),
+        }
     }
 
     /// Goes on with a run: what the world owes it is done.

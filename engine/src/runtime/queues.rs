@@ -3,13 +3,13 @@
 //! A queue stands in the index, in the order of the log; memory has a window of its front. A run leaves it when it is
 //! started, so however long a queue is, it costs what is under way.
 
-use super::shard::{Shard, Work};
+use super::shard::{Refusal, Shard, Work};
 use crate::listing;
 use crate::projection::{RunRow, RunStatus, queue_key, tables};
 use rejoin_machine::{Command, Event, RunId};
 use rejoin_store::index::prefix;
 use rejoin_store::{Failure, StreamId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 /// A queue's project and name.
@@ -19,12 +19,16 @@ pub(super) type QueueName = (String, String);
 #[derive(Default)]
 pub(super) struct Queues {
     queues: BTreeMap<QueueName, Queue>,
+    /// What is about to begin.
+    starting: VecDeque<RunId>,
+    /// The disk is full: nothing begins for a moment.
+    rests: bool,
 }
 
 #[derive(Default)]
 struct Queue {
-    /// How many of its runs have begun and not ended.
-    running: u32,
+    /// Those of its runs that have begun and not ended.
+    under_way: BTreeSet<RunId>,
     /// Its front, as the index has it.
     window: VecDeque<RunId>,
     /// The index may have more than the window.
@@ -33,24 +37,39 @@ struct Queue {
 
 impl Queues {
     /// A transition of a run that begins in a queue.
-    pub(super) fn note(&mut self, name: QueueName, was_begun: bool, events: &[Event]) {
+    pub(super) fn note(&mut self, name: QueueName, run: RunId, events: &[Event]) {
         let queue = self.queues.entry(name).or_default();
         for event in events {
             match event {
-                Event::Started if !was_begun => queue.running += 1,
-                Event::Briefed(_) | Event::Unwedged => queue.more = true,
-                event if event.is_terminal() => {
-                    let begun = was_begun || events.contains(&Event::Started);
-                    queue.running = queue.running.saturating_sub(u32::from(begun));
-                }
+                Event::Started => drop(queue.under_way.insert(run)),
+                Event::Briefed(_) => queue.more = true,
+                // It stands where it stood before: perhaps in front of those that memory knows.
+                Event::Unwedged => (queue.window, queue.more) = (VecDeque::new(), true),
+                event if event.is_terminal() => drop(queue.under_way.remove(&run)),
                 _ => {}
             }
         }
     }
 
+    pub(super) fn has_starting(&self) -> bool {
+        !self.starting.is_empty()
+    }
+
+    /// The disk may have room again.
+    pub(super) fn go_on(&mut self) {
+        self.rests = false;
+    }
+
+    /// The disk is full. What was about to begin stands in the index still, and is read again in its order.
+    fn rest(&mut self) {
+        self.rests = true;
+        self.starting.clear();
+        self.queues.values_mut().for_each(|queue| (queue.window, queue.more) = (VecDeque::new(), true));
+    }
+
     /// The runs of a queue may stand anywhere: it is read again.
-    fn begin(&mut self, name: QueueName, running: u32) {
-        self.queues.insert(name, Queue { running, window: VecDeque::new(), more: true });
+    fn begin(&mut self, name: QueueName, under_way: BTreeSet<RunId>) {
+        self.queues.insert(name, Queue { under_way, window: VecDeque::new(), more: true });
     }
 }
 
@@ -64,24 +83,25 @@ impl Shard {
                 continue;
             }
             let begun = [RunStatus::Running, RunStatus::Suspended, RunStatus::Cancelling, RunStatus::Wedged];
-            let mut running = 0;
+            let mut under_way = BTreeSet::new();
             for status in begun {
                 let mut end = Vec::new();
                 let head = listing::with_status(&group, status);
                 for (_, stream) in log.scan(tables::LIST, prefix(&head, &mut end), usize::MAX)? {
                     let row = log.row(stream)?.and_then(|row| RunRow::decode(&row));
-                    running += u32::from(row.is_some_and(|row| row.has_begun()));
+                    if row.is_some_and(|row| row.has_begun()) {
+                        under_way.insert(RunId(stream.0));
+                    }
                 }
             }
-            self.queues.begin((project, name), running);
+            self.queues.begin((project, name), under_way);
         }
         Ok(())
     }
 
     /// Starts what stands at the front of queues, as far as there are hands for it. Everything must be durable.
     pub(super) fn pump(&mut self) -> Result<(), Failure> {
-        // What waits for room on the disk may be a start that is counted nowhere yet.
-        if self.is_stalled() {
+        if self.queues.rests {
             return Ok(());
         }
         let mut queues = std::mem::take(&mut self.queues.queues);
@@ -92,17 +112,36 @@ impl Shard {
     }
 
     fn pump_one(&mut self, name: &QueueName, queue: &mut Queue) -> Result<(), Failure> {
-        let mut hands = self.hands_for(name).saturating_sub(queue.running);
+        let under_way = u32::try_from(queue.under_way.len()).unwrap_or(u32::MAX);
+        let mut hands = self.hands_for(name).saturating_sub(under_way);
         hands = hands.min(self.workers_for(name));
+        if hands > 0 && queue.window.is_empty() && queue.more {
+            self.read_front(name, queue)?;
+        }
+        // What stands behind the window is read when these have left the queue, durably.
         while hands > 0 {
-            if queue.window.is_empty() && queue.more {
-                self.read_front(name, queue)?;
-            }
             let Some(run) = queue.window.pop_front() else { break };
-            self.later.push_back(Work::Command(run, Command::Start));
+            self.queues.starting.push_back(run);
             hands -= 1;
         }
         Ok(())
+    }
+
+    /// Begins what is about to.
+    pub(super) fn begin_queued(&mut self) {
+        while self.failed.is_none()
+            && let Some(run) = self.queues.starting.pop_front()
+        {
+            match self.transact(Work::Command(run, Command::Start)) {
+                // One that has ended meanwhile, or begun, is nobody's to begin.
+                Ok(()) | Err(Refusal::Rejected(_) | Refusal::NotFound(_)) => {}
+                Err(Refusal::Store(failure)) if failure.is_disk_full() => {
+                    self.queues.rest();
+                    self.wait_for_room(&failure);
+                }
+                Err(refusal) => self.give_up(run, &refusal),
+            }
+        }
     }
 
     /// How many runs of the queue may be under way at the same time.

@@ -194,6 +194,7 @@ impl Shard {
             self.again_at = Timestamp(i64::MAX);
             self.later.append(&mut self.stalled);
             self.workers.settle_all();
+            self.queues.go_on();
         }
         self.expire();
         self.more_due = true;
@@ -240,7 +241,12 @@ impl Shard {
 
     /// Whether something is to be done before the next sleep.
     pub(crate) fn has_work(&self) -> bool {
-        !self.later.is_empty() || !self.owed.is_empty() || self.more_due || self.workers.has_matched()
+        !self.later.is_empty() || !self.owed.is_empty() || self.more_due || self.has_jobs()
+    }
+
+    /// Whether jobs are about to begin, or to be given to workers.
+    fn has_jobs(&self) -> bool {
+        self.queues.has_starting() || self.workers.has_matched()
     }
 
     /// Whether it pays to wait for results before the next flush: something is to be flushed, and steps that were
@@ -258,7 +264,7 @@ impl Shard {
     /// When the first timer of all is due, near or far; `None` where none is set, or the store has failed.
     #[cfg(feature = "testkit")]
     pub(crate) fn earliest_timer(&self) -> Option<Timestamp> {
-        let again = (!self.stalled.is_empty()).then_some(self.again_at);
+        let again = (self.again_at < Timestamp(i64::MAX)).then_some(self.again_at);
         let timer = self.timers.earliest(&*self.log);
         timer.into_iter().chain(again).chain(self.workers.next_expiry()).min().filter(|_| self.failed.is_none())
     }
@@ -483,6 +489,9 @@ impl Shard {
         let run = match &work {
             Work::Trigger(run, _) | Work::Command(run, _) | Work::Of(_, run, _) => *run,
         };
+        if let Work::Command(run, Command::Unwedge) = work {
+            return self.resume_or_stall(run, self.ports.clock.now());
+        }
         match self.transact(work.clone()) {
             Ok(()) => {}
             Err(Refusal::Store(failure)) if failure.is_disk_full() => self.stall(work, &failure),
@@ -493,7 +502,7 @@ impl Shard {
     }
 
     /// The disk is full: nothing is lost, and the work is done when there is room again.
-    fn stall(&mut self, work: Work, failure: &Failure) {
+    pub(super) fn stall(&mut self, work: Work, failure: &Failure) {
         if self.stalled.is_empty() {
             tracing::warn!(%failure, "runs wait for room on the disk");
         }
@@ -502,13 +511,9 @@ impl Shard {
     }
 
     /// What a full disk has no room for is tried again in a moment.
-    pub(super) fn stall_workers(&mut self, failure: &Failure) {
-        tracing::warn!(%failure, "workers wait for room on the disk");
+    pub(super) fn wait_for_room(&mut self, failure: &Failure) {
+        tracing::warn!(%failure, "jobs wait for room on the disk");
         self.again_at = self.ports.clock.now().after(AGAIN);
-    }
-
-    pub(super) fn is_stalled(&self) -> bool {
-        !self.stalled.is_empty()
     }
 
     /// The index cannot be read: what only it knows waits.
@@ -536,6 +541,7 @@ impl Shard {
                 Some(_) | None => return,
             }
         }
+        self.begin_queued();
         self.assign();
     }
 

@@ -147,6 +147,15 @@ impl Workers {
         self.unmatch(|offer| offer.run == run);
     }
 
+    /// Nothing can be written down for the moment: offers and those who seek one wait where they waited.
+    fn unmatch_all(&mut self) {
+        while let Some((agent, offer, seeker)) = self.matched.pop_back() {
+            let served = self.agents.entry(agent).or_default();
+            served.offers.push_front(offer);
+            served.seekers.push_front(seeker);
+        }
+    }
+
     /// Offers that are not wanted any more; who was to have them waits for others.
     fn unmatch(&mut self, of: impl Fn(&Offer) -> bool) {
         for (agent, offer, seeker) in std::mem::take(&mut self.matched) {
@@ -329,6 +338,9 @@ impl Shard {
     /// Writes down who takes which attempt; whoever asked is told once that is durable.
     pub(super) fn assign(&mut self) {
         for _ in 0..self.workers.matched.len() {
+            if self.failed.is_some() {
+                return;
+            }
             let Some((agent, offer, seeker)) = self.workers.matched.pop_front() else { return };
             let Offer { run, incarnation, op, attempt } = offer;
             let worker = seeker.worker.clone();
@@ -345,7 +357,8 @@ impl Shard {
                 Err(Refusal::Store(failure)) if failure.is_disk_full() => {
                     served.offers.push_front(offer);
                     served.seekers.push_front(seeker);
-                    self.stall_workers(&failure);
+                    self.workers.unmatch_all();
+                    self.wait_for_room(&failure);
                     return;
                 }
                 Err(refusal) => {

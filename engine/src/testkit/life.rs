@@ -72,7 +72,8 @@ impl Simulation {
         let found = contents(&*journal)?;
         world.clock.restart();
         let concurrent_steps = parts.settings.concurrent_steps;
-        world.trace.see(Seen::Began { found, at: world.now(), concurrent_steps });
+        let limits = parts.registry.limits();
+        world.trace.see(Seen::Began { found, at: world.now(), concurrent_steps, limits });
         let tap = Arc::new(Tap::new(journal, world.trace.clone()));
         if let Some(moment) = end {
             tap.end_at(moment);

@@ -7,6 +7,7 @@ use crate::projection::RunStatus;
 use foldhash::fast::FixedState;
 use rejoin_machine::{RunId, SignalId, Timestamp};
 use rejoin_store::{NewRecord, Record};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,8 @@ pub enum Seen {
         at: Timestamp,
         /// How many steps it executes at the same time.
         concurrent_steps: usize,
+        /// How many runs of a queue may be under way, where that is limited.
+        limits: BTreeMap<String, u32>,
     },
     /// A process could not open the log, or not take over its runs.
     Refused {

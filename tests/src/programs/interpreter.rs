@@ -1,10 +1,11 @@
 //! Handlers that do what a program says, and return what they have seen.
 
-use super::language::{Do, Program};
+use super::language::{Do, Order, Program, Settle};
 use super::ledger::Ledger;
 use rejoin::time::{millis, seconds};
 use rejoin::{
-    Attempt, Builder, Context, Either, Failure, OnTimeout, RetryPolicy, Unordered, Workflow, join, select, try_join_all,
+    Agent, Attempt, Builder, Call, Context, Either, Failure, Job, OnTimeout, RetryPolicy, Unordered, Workflow, join,
+    select, try_join_all,
 };
 use std::any::Any;
 use std::cell::RefCell;
@@ -38,6 +39,13 @@ const PATIENT: u32 = 2;
 /// The workflows of the three layers.
 pub const LEVELS: [Workflow<Program, Seen>; 3] =
     [Workflow::named("level 0"), Workflow::named("level 1"), Workflow::named("level 2")];
+
+/// The agents of the lower layers: what they are asked they do as the workflows of their layer would. The first one does two
+/// things at a time, the second one after the other.
+pub const AGENTS: [Job<Program, Seen>; 3] = [Job::of("nobody"), Job::of("agent 1"), Job::of("agent 2")];
+
+/// The agent that workers serve.
+pub const HAND: Job<Order, u64> = Job::of("hand");
 
 thread_local! {
     /// Calls that one incarnation begins and the next one waits for.
@@ -85,11 +93,20 @@ pub fn app(builder: Builder, ledger: &Ledger, deploy: Deploy) -> Builder {
         for version in oldest..=newest {
             let patching = life >= upgrade;
             let code = Code { ledger: ledger.clone(), level, version, life, other, patching, pace };
+            let of_agent = code.clone();
             builder =
                 builder.workflow(&workflow.version(version), move |ctx, program| handle(code.clone(), ctx, program));
+            if level > 0 {
+                builder = builder
+                    .job(&AGENTS[level].version(version), move |ctx, program| handle(of_agent.clone(), ctx, program));
+            }
         }
     }
+    let lease = (seconds(30) / pace).max(millis(300));
     builder
+        .agent(Agent::named("agent 1").at_most(2).grant("level 2").grant("agent 2").grant("hand"))
+        .agent(Agent::named("agent 2").sequential().grant("hand"))
+        .agent(Agent::named("hand").by_workers().lease(lease).attempts(u32::MAX))
 }
 
 /// One execution of a handler.
@@ -227,6 +244,13 @@ impl Running {
                     Either::Second(slept) => slept.map(|()| one_of(LATE)),
                 }
             }
+            Do::Group { members, settle, patience } => self.group(members, settle, patience).await,
+            Do::Serve { counter, by, vanish, failures, back } => {
+                let order = Order { family: self.family.clone(), counter, by, vanish, failures, back };
+                let mut seen = Seen::new();
+                merge(&mut seen, self.ctx.job(&HAND, order).await.map(|by| Seen::from([(counter, by)])));
+                Ok(seen)
+            }
             call @ (Do::Call { .. } | Do::Spawn { .. } | Do::CallSelf) => self.call(call).await,
             wait => self.wait(wait).await,
         }
@@ -258,12 +282,55 @@ impl Running {
         Ok(seen)
     }
 
+    /// A call of the next layer: of its workflow or of its agent.
+    fn begin(&self, program: Vec<Do>, agent: bool) -> Call<Seen> {
+        let next = self.code.level + 1;
+        if agent {
+            self.ctx.job(&AGENTS[next], self.child(program))
+        } else {
+            self.ctx.call(&LEVELS[next], self.child(program))
+        }
+    }
+
+    /// Children that are settled together.
+    async fn group(
+        &self,
+        members: Vec<(Vec<Do>, bool)>,
+        settle: Settle,
+        patience: Option<u16>,
+    ) -> Result<Seen, Failure> {
+        if self.code.level + 1 == LEVELS.len() {
+            return Ok(Seen::new());
+        }
+        let mut group = self.ctx.group("group");
+        if let Some(patience) = patience {
+            group = group.timeout(seconds(patience.into()) / self.code.pace);
+        }
+        let of = members.len().min(2);
+        for (number, (program, agent)) in members.into_iter().enumerate() {
+            group.add(number.to_string(), self.begin(program, agent));
+        }
+        let settled = match settle {
+            Settle::All => group.all().await,
+            Settle::Collect => group.collect().await,
+            Settle::First => group.first().await,
+            Settle::Quorum => group.quorum(of).await,
+        };
+        let answers = settled.unwrap_or_else(|error| error.answers);
+        let mut seen = Seen::new();
+        for (_, answer) in answers.iter() {
+            let result = answer.value().cloned().ok_or_else(|| answer.failure().cloned());
+            merge(&mut seen, result.map_err(|failure| failure.unwrap_or_else(|| Failure::permanent("none"))));
+        }
+        Ok(seen)
+    }
+
     /// Calls of children.
     async fn call(&self, op: Do) -> Result<Seen, Failure> {
         let child = LEVELS.get(self.code.level + 1);
         match (op, child) {
-            (Do::Call { program, named, patience, let_go }, Some(child)) => {
-                let mut call = self.ctx.call(child, self.child(program));
+            (Do::Call { program, agent, named, patience, let_go }, Some(_)) => {
+                let mut call = self.begin(program, agent);
                 if let Some(number) = named {
                     call = call.key(format!("child {number}"));
                 }
@@ -275,8 +342,12 @@ impl Running {
                 merge(&mut seen, call.await);
                 Ok(seen)
             }
-            (Do::Spawn { program, named }, Some(child)) => {
-                let spawned = self.ctx.spawn(child, self.child(program));
+            (Do::Spawn { program, agent, named }, Some(child)) => {
+                let spawned = if agent {
+                    self.ctx.request_job(&AGENTS[self.code.level + 1], self.child(program))
+                } else {
+                    self.ctx.spawn(child, self.child(program))
+                };
                 match named {
                     Some(number) => spawned.key(format!("spawned {number}")).await?,
                     None => spawned.await?,

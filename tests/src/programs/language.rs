@@ -26,6 +26,8 @@ pub enum Do {
     Call {
         /// What is done.
         program: Vec<Do>,
+        /// Whether an agent is asked to do it.
+        agent: bool,
         /// A key of its own.
         named: Option<u16>,
         /// How long its caller waits, in seconds.
@@ -33,10 +35,34 @@ pub enum Do {
         /// Whether the child lives on after that.
         let_go: bool,
     },
+    /// Children that are settled together.
+    Group {
+        /// What each of them does, and whether an agent is asked to do it.
+        members: Vec<(Vec<Do>, bool)>,
+        /// How they are settled.
+        settle: Settle,
+        /// How long it may take, in seconds.
+        patience: Option<u16>,
+    },
+    /// A job for a worker, which adds to a counter. It vanishes so many times, and fails so many times, first.
+    Serve {
+        /// Which counter.
+        counter: u8,
+        /// How much.
+        by: u8,
+        /// How often it vanishes.
+        vanish: u8,
+        /// How often it fails then.
+        failures: u8,
+        /// Whether it gives the job back first.
+        back: bool,
+    },
     /// A child that nobody waits for.
     Spawn {
         /// What is done.
         program: Vec<Do>,
+        /// Whether an agent is asked to do it.
+        agent: bool,
         /// A key of its own.
         named: Option<u16>,
     },
@@ -90,6 +116,36 @@ pub enum Do {
         /// Which counter.
         counter: u8,
     },
+}
+
+/// How a group is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Settle {
+    /// By the end of all, or the first error.
+    All,
+    /// By the end of all.
+    Collect,
+    /// By the first success.
+    First,
+    /// By two successes.
+    Quorum,
+}
+
+/// A job for a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Which life of a root it belongs to.
+    pub family: String,
+    /// Which counter.
+    pub counter: u8,
+    /// How much.
+    pub by: u8,
+    /// How often the worker vanishes.
+    pub vanish: u8,
+    /// How often it fails then.
+    pub failures: u8,
+    /// Whether it gives the job back first.
+    pub back: bool,
 }
 
 /// What a handler is given.
@@ -183,6 +239,9 @@ fn sequence(chance: &mut Chance, level: usize, top: bool, budget: &mut u64) -> V
 
 fn one(chance: &mut Chance, level: usize, top: bool, budget: &mut u64) -> Do {
     let millis = |chance: &mut Chance| *chance.pick(&[1, 50, 1000, 90_000, 4_000_000]);
+    if chance.often(100) {
+        return new_one(chance, level, budget);
+    }
     match chance.below(if top { 30 } else { 26 }) {
         0..=6 => Do::Count {
             counter: chance.below(4) as u8,
@@ -193,12 +252,14 @@ fn one(chance: &mut Chance, level: usize, top: bool, budget: &mut u64) -> Do {
         7 => Do::Lose { by_code: chance.often(500) },
         8..=11 if level < 2 => Do::Call {
             program: sequence(chance, level + 1, true, budget),
+            agent: chance.often(300),
             named: chance.often(400).then(|| chance.below(u64::from(u16::MAX)) as u16),
             patience: chance.often(200).then(|| *chance.pick(&[1, 30, 4000])),
             let_go: chance.often(500),
         },
         12 | 13 if level < 2 => Do::Spawn {
             program: sequence(chance, level + 1, true, budget),
+            agent: chance.often(300),
             named: chance.often(400).then(|| chance.below(u64::from(u16::MAX)) as u16),
         },
         14 => Do::CallSelf,
@@ -217,5 +278,24 @@ fn one(chance: &mut Chance, level: usize, top: bool, budget: &mut u64) -> Do {
         27 | 28 => Do::Anew { with_child: level < 2 && chance.often(400) },
         _ if level > 0 && chance.often(500) => Do::CancelMe { counter: chance.below(4) as u8 },
         _ => Do::Fail,
+    }
+}
+
+/// Groups, and jobs for workers.
+fn new_one(chance: &mut Chance, level: usize, budget: &mut u64) -> Do {
+    if level < 2 && chance.often(600) {
+        let members = 1 + chance.below(3);
+        return Do::Group {
+            members: (0..members).map(|_| (sequence(chance, level + 1, true, budget), chance.often(400))).collect(),
+            settle: *chance.pick(&[Settle::All, Settle::Collect, Settle::Collect, Settle::First, Settle::Quorum]),
+            patience: chance.often(200).then(|| *chance.pick(&[1, 30, 4000])),
+        };
+    }
+    Do::Serve {
+        counter: chance.below(4) as u8,
+        by: 1 + chance.below(3) as u8,
+        vanish: chance.below(6).saturating_sub(3) as u8,
+        failures: chance.below(4).saturating_sub(2) as u8,
+        back: chance.often(200),
     }
 }

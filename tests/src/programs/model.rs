@@ -1,7 +1,7 @@
 //! What a program must count: exact where nothing depends on time, and otherwise the least and the most.
 
 use super::interpreter::{ANSWERED, FAILED, IN_ORDER, IN_VAIN, LATE, LEVELS, LOST, REFUSED, carried_child};
-use super::language::{Do, Root};
+use super::language::{Do, Root, Settle};
 use std::collections::BTreeMap;
 
 /// The least and the most that a counter can show.
@@ -139,6 +139,20 @@ fn sequence(ops: &[Do], level: usize) -> Forecast {
     all
 }
 
+/// What becomes of a call.
+fn called(child: Forecast, all: &mut Forecast) {
+    all.counts.also(&child.counts);
+    match child.end {
+        End::Completed => all.seen.also(&child.seen),
+        End::Failed | End::Cancelled => all.seen.add(FAILED, 1),
+        End::Any => {
+            all.seen.also(&child.seen);
+            all.seen.perhaps(FAILED, 1);
+            all.seen.perhaps(LATE, 1);
+        }
+    }
+}
+
 fn one(op: &Do, level: usize, all: &mut Forecast) {
     let also = |all: &mut Forecast, part: Forecast| {
         all.counts.also(&part.counts);
@@ -148,21 +162,21 @@ fn one(op: &Do, level: usize, all: &mut Forecast) {
         Do::Count { counter, by, .. } => all.count(*counter, (*by).into()),
         Do::Lose { .. } => all.seen.add(LOST, 1),
         Do::Call { program: of_child, patience, .. } if level + 1 < LEVELS.len() => {
-            let mut child = program(of_child, level + 1);
-            if patience.is_some() {
-                child = child.uncertain();
-            }
-            all.counts.also(&child.counts);
-            match child.end {
-                End::Completed => all.seen.also(&child.seen),
-                End::Failed | End::Cancelled => all.seen.add(FAILED, 1),
-                End::Any => {
-                    all.seen.also(&child.seen);
-                    all.seen.perhaps(FAILED, 1);
-                    all.seen.perhaps(LATE, 1);
-                }
-            }
+            let child = program(of_child, level + 1);
+            called(if patience.is_some() { child.uncertain() } else { child }, all);
         }
+        Do::Group { members, settle, patience } if level + 1 < LEVELS.len() => {
+            let of: Vec<Forecast> = members.iter().map(|(of_child, _)| program(of_child, level + 1)).collect();
+            let errs = |child: &Forecast| !matches!(child.end, End::Completed | End::Cancelled);
+            let whole = match settle {
+                Settle::Collect => true,
+                Settle::All => !of.iter().any(errs),
+                Settle::First | Settle::Quorum => false,
+            };
+            let exact = whole && patience.is_none();
+            of.into_iter().for_each(|child| called(if exact { child } else { child.uncertain() }, all));
+        }
+        Do::Serve { counter, by, .. } => all.count(*counter, (*by).into()),
         Do::Spawn { program: of_child, .. } if level + 1 < LEVELS.len() => {
             all.counts.also(&program(of_child, level + 1).counts);
         }
@@ -176,7 +190,7 @@ fn one(op: &Do, level: usize, all: &mut Forecast) {
             also(all, sequence(program, level).uncertain());
             all.seen.perhaps(LATE, 1);
         }
-        Do::Call { .. } | Do::Spawn { .. } | Do::Sleep { .. } | Do::Draw => {}
+        Do::Call { .. } | Do::Group { .. } | Do::Spawn { .. } | Do::Sleep { .. } | Do::Draw => {}
         Do::Anew { .. } | Do::Fail | Do::CancelMe { .. } => {}
     }
 }

@@ -1,14 +1,17 @@
 //! Programs in a simulated world: who triggers them, who answers their questions, and what must have come of them.
 
 use super::interpreter::{Deploy, IN_ORDER, LEVELS, WRONG, app, let_go};
-use super::language::{Do, Program, Root, generate};
+use super::language::{Do, Order, Program, Root, generate};
 use super::ledger::Ledger;
 use super::model::{End, forecast};
 use rejoin::testkit::Chance;
 use rejoin::testkit::chaos::{Caller, Deployed, End as Finish, Subject};
 use rejoin::testkit::checks::{self, Violation};
 use rejoin::time::{hours, seconds};
-use rejoin::{Builder, Engine, Event, FailureKind, Rejection, RunError, RunHandle, RunId, TriggerError};
+use rejoin::{
+    Builder, Engine, Event, Failure, FailureKind, Rejection, RunError, RunHandle, RunId, TriggerError, WorkerError,
+    WorkerTask,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -92,18 +95,22 @@ impl Subject for Programs {
         }
     }
 
-    /// One for each root, and one that answers questions.
+    /// One for each root, one that answers questions, and two workers.
     fn callers(&self) -> usize {
-        self.roots.len() + 1
+        self.roots.len() + 3
     }
 
     fn is_servant(&self, number: usize) -> bool {
-        number == self.roots.len()
+        number >= self.roots.len()
     }
 
     fn caller(&self, number: usize, engine: Engine) -> Caller {
         if number == self.roots.len() {
             return Box::pin(async move { answer(engine).await.map_err(|error| error.to_string()) });
+        }
+        if let Some(worker) = number.checked_sub(self.roots.len() + 1) {
+            let ledger = self.ledger.clone();
+            return Box::pin(async move { work(engine, worker, ledger).await.map_err(|error| error.to_string()) });
         }
         let (roots, ledger, deleted) = (self.roots.clone(), self.ledger.clone(), self.deleted.clone());
         let may_begin_again = self.may_begin_again();
@@ -292,6 +299,50 @@ async fn answer(engine: Engine) -> Result<(), RunError> {
         }
     }
     Ok(())
+}
+
+/// Does the jobs of the agent that workers serve: vanishes, fails, gives back and answers twice, as each says.
+async fn work(engine: Engine, number: usize, ledger: Ledger) -> Result<(), WorkerError> {
+    let worker = engine.worker("hand").named(format!("hand {number}"));
+    let mut silent: Vec<WorkerTask> = Vec::new();
+    let mut given_back = BTreeSet::new();
+    let done = |task: WorkerTask, order: Order| {
+        let ledger = ledger.clone();
+        async move {
+            ledger.add(&order.family, &task.idempotency_key(), order.counter, order.by.into());
+            held(task.complete(&order.by).await)
+        }
+    };
+    loop {
+        let task = worker.next().await?;
+        let order: Order = task.input()?;
+        let (vanishes, fails) = (u32::from(order.vanish), u32::from(order.vanish) + u32::from(order.failures));
+        for late in std::mem::take(&mut silent) {
+            let order = late.input()?;
+            done(late, order).await?;
+        }
+        if task.attempt() <= vanishes {
+            silent.push(task);
+        } else if task.attempt() <= fails {
+            held(task.fail(Failure::transient("not yet")).await)?;
+        } else if order.back && given_back.insert(task.run_id()) {
+            held(task.give_back().await)?;
+        } else {
+            held(task.heartbeat().await)?;
+            done(task.clone(), order.clone()).await?;
+            if task.complete(&(order.by + 1)).await.is_ok() {
+                ledger.complain("E8", format!("job {} took a second answer", task.run_id()));
+            }
+        }
+    }
+}
+
+/// The attempt may have gone to another worker.
+fn held(told: Result<(), WorkerError>) -> Result<(), WorkerError> {
+    match told {
+        Err(WorkerError::NotHeld { .. }) => Ok(()),
+        told => told,
+    }
 }
 
 async fn respond(engine: &Engine, run: RunId, name: &str, id: &str) -> Result<(), RunError> {

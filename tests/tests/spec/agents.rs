@@ -104,6 +104,8 @@ fn an_agent_and_a_workflow_cannot_bear_one_name() {
     assert!(taken(start(Engine::open("x").workflow(&writer, nothing).job(&DRAFT, draft))));
     assert!(taken(start(Engine::open("x").workflow(&writer, nothing).agent(Agent::named("writer")))));
     assert!(taken(start(Engine::open("x").job(&DRAFT, draft).job(&DRAFT, draft))));
+    assert!(taken(start(Engine::open("x").job(&DRAFT, draft).agent(Agent::named("writer").by_workers()))));
+    assert!(taken(start(Engine::open("x").agent(Agent::named("writer").by_workers()).job(&DRAFT, draft))));
     assert!(!taken(start(Engine::open("x").job(&DRAFT, draft).agent(Agent::named("writer")).job(&POLISH, polish))));
 }
 

@@ -12,7 +12,7 @@ const PRINT: Job<u64, String> = Job::of("printer");
 
 /// An agent that workers serve.
 fn served() -> Builder {
-    builder().agent(Agent::named("researcher").lease(seconds(30)).attempts(3))
+    builder().agent(Agent::named("researcher").by_workers().lease(seconds(30)).attempts(3))
 }
 
 fn ask(simulation: &mut Simulation, question: &str) -> RunHandle<String> {

@@ -279,7 +279,7 @@ impl Model {
         let owed: Vec<Effect> = run.outstanding().collect();
         assert_eq!(
             owed.contains(&Effect::Start),
-            self.life == Life::Created && !self.wedged && self.brief.queue.is_none()
+            self.life == Life::Created && !self.wedged && (self.brief.queue.is_none() || self.incarnation > 0)
         );
         let steps: Vec<(OpNo, u32, Timestamp)> = owed
             .iter()

@@ -3,6 +3,7 @@
 
 use super::{Histories, Report, end, events};
 use crate::history::Entry;
+use rejoin_machine::brief::{Brief, Kind};
 use rejoin_machine::call::{Mode, OnTimeout};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::{CallKey, Event, OpNo, Origin, Outcome, Payload, RunId, Timestamp, Trigger};
@@ -22,6 +23,7 @@ struct Calls<'a> {
     all: &'a Histories,
     incarnation: u32,
     trigger: Option<&'a Trigger>,
+    brief: Brief,
     open: BTreeMap<OpNo, (RunId, OnTimeout)>,
     keys: BTreeSet<&'a CallKey>,
     /// Results of children that an earlier incarnation called, as it was told of them.
@@ -39,6 +41,7 @@ impl<'a> Calls<'a> {
             all,
             incarnation: 0,
             trigger,
+            brief: all.get(&run).map(|history| brief(history)).unwrap_or_default(),
             open: BTreeMap::new(),
             keys: BTreeSet::new(),
             carried: BTreeMap::new(),
@@ -69,6 +72,11 @@ impl<'a> Calls<'a> {
         match event {
             Event::ContinuedAsNew(boundary) => self.begin_anew(boundary, record, report),
             Event::ChildTriggered { .. } => self.begin(event, record, report),
+            Event::CallCancelled { op, .. } => {
+                if let Some((child, _)) = self.open.get(op).copied() {
+                    self.must_end(child, "the call was cancelled", entry, report);
+                }
+            }
             Event::ChildCompleted { op, .. }
             | Event::ChildFailed { op, .. }
             | Event::ChildCancelled { op, .. }
@@ -183,11 +191,16 @@ impl<'a> Calls<'a> {
                 == (self.run, *op, self.incarnation, *mode == Mode::Wait)
         });
         let deadline = own.deadline.filter(|_| *mode == Mode::Wait);
+        let (mine, its) = (&self.brief, self.all.get(child).map(|history| brief(history)).unwrap_or_default());
+        let counts = !its.subagent && (mine.kind, its.kind) != (Kind::Workflow, Kind::Agent);
+        let origin = if mine.kind == Kind::Agent { Origin::Agent } else { Origin::Workflow };
         let trusted = of_child.project == own.project
             && of_child.labels == own.labels
-            && of_child.depth == own.depth + 1
+            && of_child.depth == own.depth + u32::from(counts)
             && of_child.path == path
-            && of_child.origin == Origin::Workflow
+            && of_child.origin == origin
+            && mine.metadata.iter().all(|pair| its.metadata.contains(pair))
+            && mine.user == its.user
             && of_child.deadline == deadline;
         if !linked {
             report.say("E6", format_args!("record {record}: child {child} names another call as its parent"));
@@ -254,6 +267,15 @@ impl<'a> Calls<'a> {
                 report.say("E5", format_args!("child {child} of operation {op} has ended, and it was never told"));
             }
         }
+    }
+}
+
+/// What a run was given beside its input.
+fn brief(history: &[Entry]) -> Brief {
+    let first = history.first().map(|entry| entry.transition.events.as_slice()).unwrap_or_default();
+    match first.get(1) {
+        Some(Event::Briefed(brief)) => (**brief).clone(),
+        _ => Brief::default(),
     }
 }
 

@@ -62,7 +62,7 @@ fn fold<'a>(run: RunId, history: impl Iterator<Item = &'a Entry>) -> Option<List
         for event in &entry.transition.events {
             match event {
                 Event::Triggered(first) => trigger = Some(first),
-                Event::Briefed(brief) if brief.queue.is_some() => before = RunStatus::Queued,
+                Event::Briefed(brief) if brief.queue.is_some() && records == 1 => before = RunStatus::Queued,
                 Event::Started => before = RunStatus::Running,
                 Event::ContinuedAsNew(_) => {
                     steps.clear();

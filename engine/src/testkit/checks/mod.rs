@@ -11,7 +11,7 @@
 //! | E2, E4, E15 | a legal life, suspensions that resume once, nothing but compensation after a cancel |
 //! | E3, E6, E16 | calls: one child each, one result, known parents, trusted metadata |
 //! | E5 | nobody is stuck without a named reason |
-//! | E7, E8, E12 | steps: dispatched as often as they should be, stale answers ignored, limits kept |
+//! | E7, E8, E12 | steps: dispatched as often as they should be, stale answers ignored; queues in order; limits kept |
 //! | E9 | nothing early, nothing forgotten |
 //! | E10 | signals: once, in order, none lost |
 //! | E11 | one run a key |
@@ -24,6 +24,7 @@ mod dispatch;
 mod life;
 mod lists;
 mod log;
+mod queues;
 mod rest;
 mod signals;
 mod steps;
@@ -83,10 +84,12 @@ pub fn trace(seen: &[Seen]) -> (Model, Vec<Violation>) {
     let mut found = Vec::new();
     let mut model = Model::default();
     let mut dispatches = dispatch::Dispatches::default();
+    let mut queues = queues::Queues::default();
     for seen in seen {
         let report = &mut Report { found: &mut found, run: None };
         model.take(seen, report);
         dispatches.take(&model, seen, report);
+        queues.take(seen, report);
         answers::check(&model, seen, report);
         lists::check(&model, seen, report);
         rest::check(&model, seen, report);

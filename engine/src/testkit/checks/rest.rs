@@ -34,6 +34,9 @@ enum Wait {
 struct Waiting<'a> {
     waits: BTreeMap<OpNo, Wait>,
     started: bool,
+    /// It begins when it is its turn: others know when that is.
+    queued: bool,
+    continued: bool,
     ended: bool,
     wedged: Option<&'a str>,
     deadline: Option<Timestamp>,
@@ -47,10 +50,11 @@ impl<'a> Waiting<'a> {
     fn take(&mut self, event: &'a Event) {
         match event {
             Event::Triggered(trigger) => self.deadline = trigger.deadline,
+            Event::Briefed(brief) => self.queued = brief.queue.is_some() && !self.continued,
             Event::Started => self.started = true,
             Event::ContinuedAsNew(_) => {
                 self.waits.clear();
-                self.started = false;
+                (self.started, self.continued) = (false, true);
             }
             Event::CancelRequested { .. } => self.cancelled = true,
             Event::CancelDelivered { until } => {
@@ -109,6 +113,7 @@ impl<'a> Waiting<'a> {
             () if self.ended => return None,
             () if passed(self.deadline) && !self.cancelled => ("E9", "goes on beyond its deadline"),
             () if passed(self.grace) => ("E9", "goes on beyond its grace"),
+            () if !self.started && self.queued => return None,
             () if !self.started && !self.cancelled => ("E5", "was triggered and never started"),
             () if waits_for_step && !silent => ("E5", "waits for a step that nobody executes"),
             () if waits_too_long && !silent => ("E9", "waits for a child longer than it wants"),

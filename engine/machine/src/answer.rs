@@ -1,0 +1,91 @@
+//! What a handler is told of what happened.
+
+use crate::call::Mode;
+use crate::event::Event;
+use crate::failure::Failure;
+use crate::id::{OpNo, Payload, RunId, SignalId};
+use alloc::vec::Vec;
+
+/// What the handler is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Begin.
+    Start,
+    /// An operation has ended.
+    Resolved {
+        /// The operation.
+        op: OpNo,
+        /// How.
+        result: Result<Payload, Failure>,
+    },
+    /// A signal for an operation.
+    Signal {
+        /// The operation.
+        op: OpNo,
+        /// Which.
+        id: SignalId,
+    },
+    /// No signal came in time.
+    NoSignal {
+        /// The operation.
+        op: OpNo,
+    },
+    /// A child that is not awaited was started.
+    Spawned {
+        /// The operation.
+        op: OpNo,
+        /// The child.
+        child: RunId,
+    },
+    /// Everything pending is cancelled.
+    Cancel,
+}
+
+impl Event {
+    /// What the handler is told of it, if anything.
+    pub fn answer(&self) -> Option<Answer> {
+        let failed = |op: &OpNo, failure: &Failure| Answer::Resolved { op: *op, result: Err(failure.clone()) };
+        match self {
+            Event::Started => Some(Answer::Start),
+            Event::StepCompleted { op, output } | Event::ChildCompleted { op, output } => {
+                Some(Answer::Resolved { op: *op, result: Ok(output.clone()) })
+            }
+            Event::StepFailed { op, failure }
+            | Event::ChildRefused { op, failure, .. }
+            | Event::ChildFailed { op, failure }
+            | Event::ChildTimedOut { op, failure, .. }
+            | Event::ChildCancelled { op, failure } => Some(failed(op, failure)),
+            Event::ChildTriggered { op, child, mode: Mode::Detach, .. } => {
+                Some(Answer::Spawned { op: *op, child: *child })
+            }
+            Event::TimerFired { op } => Some(Answer::Resolved { op: *op, result: Ok(Payload::from(Vec::new())) }),
+            Event::SignalDelivered { op, id } => Some(Answer::Signal { op: *op, id: *id }),
+            Event::SignalTimedOut { op } => Some(Answer::NoSignal { op: *op }),
+            Event::CancelDelivered { .. } => Some(Answer::Cancel),
+            Event::Triggered(_)
+            | Event::Completed { .. }
+            | Event::Failed { .. }
+            | Event::TimedOut { .. }
+            | Event::Cancelled { .. }
+            | Event::ContinuedAsNew(_)
+            | Event::StepScheduled { .. }
+            | Event::StepAttemptFailed { .. }
+            | Event::ChildTriggered { mode: Mode::Wait, .. }
+            | Event::ResultIgnored { .. }
+            | Event::CarriedChildEnded { .. }
+            | Event::TimerSet { .. }
+            | Event::SignalAwaited { .. }
+            | Event::SignalReceived { .. }
+            | Event::OperationDropped { .. }
+            | Event::PatchMarked { .. }
+            | Event::CancelRequested { .. }
+            | Event::Wedged { .. }
+            | Event::Unwedged
+            | Event::Briefed(_)
+            | Event::CallCancelled { .. }
+            | Event::GroupFormed { .. }
+            | Event::AttemptTaken { .. }
+            | Event::AttemptReturned { .. } => None,
+        }
+    }
+}
