@@ -9,7 +9,7 @@ use crate::activation::{Activation, Advance, Commission, Trouble};
 use crate::codec;
 use crate::projection::tables;
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, RunId, Status, Timestamp};
+use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, RunId, Timestamp};
 use rejoin_store::index::prefix;
 use rejoin_store::{NewRecord, StreamId, Version};
 use std::collections::{BTreeSet, VecDeque};
@@ -277,8 +277,8 @@ impl Shard {
         }
         for effect in effects {
             let work = cancel_of(effect, id);
-            // A run that is being cancelled tells its children again when it is read from the log; others do not.
-            let again = matches!(run.status(), Status::Cancelling(_));
+            // A run that waits for its children's ends tells them again when it is read from the log; others do not.
+            let again = run.holds_answers();
             if batch.records.len() >= self.sizes.batch && again {
                 batch.later.extend(work)
             } else {
