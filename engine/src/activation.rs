@@ -145,7 +145,8 @@ impl Activation {
             self.settle(now, around).map_err(Trouble::Misuse)?;
         }
         let closed = matches!(self.run.status(), Status::Closed(_));
-        let unwedged = advance.transition.events.contains(&Event::Unwedged);
+        let went_on = |event: &Event| matches!(event, Event::Unwedged | Event::Unpaused { .. });
+        let unwedged = advance.transition.events.iter().any(went_on);
         advance.transition.resumed = was_suspended && (fed || closed || unwedged);
         advance.transition.suspended = self.run.is_suspended() && (!was_suspended || advance.transition.resumed);
         advance.transition.due = self.run.next_due(now);
@@ -205,14 +206,14 @@ impl Activation {
                 self.held.clear();
                 self.unfed.clear();
             }
-            if self.run.wedged().is_some() {
+            if self.run.is_held() {
                 self.held.push_back((answer, signal));
             } else {
                 self.unfed.push_back((answer, signal));
             }
         }
         match event {
-            Event::Unwedged => self.unfed.append(&mut self.held),
+            Event::Unwedged | Event::Unpaused { .. } if !self.run.is_held() => self.unfed.append(&mut self.held),
             Event::ContinuedAsNew(_) => self.discard_handler(),
             Event::StepCompleted { op, .. } | Event::StepFailed { op, .. } => self.forget_body(*op),
             _ => {}
@@ -340,6 +341,11 @@ impl Activation {
     /// What a step of this run is to execute, if its handler is at hand.
     pub(crate) fn body(&self, op: OpNo) -> Option<crate::context::Body> {
         self.handler.as_ref()?.ctx.inner.body(op)
+    }
+
+    /// The run alone.
+    pub(crate) fn take_run(self) -> Run {
+        self.run.clone()
     }
 
     /// How the run ended, if it has.

@@ -1,11 +1,13 @@
 //! The engine: what a program opens, and through which it triggers, signals, reads and follows runs.
 
 mod builder;
+mod human;
 mod read;
 mod request;
 mod worker;
 
 pub use builder::Builder;
+pub use human::{ApprovalToken, OpenApproval};
 pub use read::{Filter, Follow, Page, RunInfo, Wait};
 pub use request::{CancelRequest, RunHandle, SignalRequest, TriggerRequest};
 pub use worker::{Task as WorkerTask, Worker};

@@ -63,11 +63,12 @@ pub use combine::{
     Either, Join2, Join3, Join4, Join5, Join6, Joinable, Unordered, join, join_all, select, try_join_all,
 };
 pub use context::{
-    Answer, Answers, Attempt, Call, Context, Group, GroupError, IntoStep, Signal, SignalWithin, Sleep, Spawned, Step,
+    Answer, Answers, Approval, Attempt, Call, Context, Decision, Group, GroupError, IntoStep, Signal, SignalWithin,
+    Sleep, Spawned, Step,
 };
 pub use engine::{
-    Builder, CancelRequest, Engine, Filter, Follow, Page, RunHandle, RunInfo, SignalRequest, TriggerRequest, Wait,
-    Worker, WorkerTask,
+    ApprovalToken, Builder, CancelRequest, Engine, Filter, Follow, OpenApproval, Page, RunHandle, RunInfo,
+    SignalRequest, TriggerRequest, Wait, Worker, WorkerTask,
 };
 pub use error::{Error, RunError, StartError, TriggerError, WorkerError};
 pub use failure::Failure;

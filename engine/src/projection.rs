@@ -33,13 +33,16 @@ pub enum RunStatus {
     Cancelled,
     /// Triggered, and waiting in a queue for a worker or for its turn.
     Queued,
+    /// Somebody made it stand still.
+    Paused,
 }
 
 impl RunStatus {
     /// Every status.
-    pub const ALL: [RunStatus; 10] = [
+    pub const ALL: [RunStatus; 11] = [
         RunStatus::Created,
         RunStatus::Queued,
+        RunStatus::Paused,
         RunStatus::Running,
         RunStatus::Suspended,
         RunStatus::Cancelling,
@@ -57,7 +60,7 @@ impl RunStatus {
 
     /// Whether something must be done for the run when a process takes it over. Others only wait.
     pub(crate) fn is_active(self) -> bool {
-        !self.is_closed() && !matches!(self, RunStatus::Suspended | RunStatus::Queued)
+        !self.is_closed() && !matches!(self, RunStatus::Suspended | RunStatus::Queued | RunStatus::Paused)
     }
 
     /// Its name.
@@ -73,6 +76,7 @@ impl RunStatus {
             RunStatus::TimedOut => "timed-out",
             RunStatus::Cancelled => "cancelled",
             RunStatus::Queued => "queued",
+            RunStatus::Paused => "paused",
         }
     }
 }
@@ -125,6 +129,10 @@ pub struct RunRow {
     pub queue: Option<String>,
     /// The place of its trigger in the log.
     pub place: u64,
+    /// Whether somebody made it stand still.
+    pub paused: bool,
+    /// The operations by which it asks people.
+    pub asks: Vec<u32>,
 }
 
 pub(crate) mod tables {
@@ -141,6 +149,8 @@ pub(crate) mod tables {
     pub(crate) const CHILDREN: Table = Table(4);
     /// Runs that wait in a queue, first in first: project, queue, place of the trigger, run id.
     pub(crate) const QUEUE: Table = Table(5);
+    /// Runs that ask people: project, run id.
+    pub(crate) const ASKING: Table = Table(6);
 }
 
 /// A time as eight bytes that sort like it.
@@ -173,7 +183,7 @@ const UNLISTED: usize = 16;
 const STATUS: usize = 4;
 
 /// How many bytes stand behind `progress`, all of them zero where there is no queue.
-const BEHIND: usize = 9;
+const BEHIND: usize = 18;
 
 /// The fold over transitions.
 pub struct Projection;
@@ -263,6 +273,8 @@ impl RunRow {
                 progress: RunStatus::Created,
                 queue: None,
                 place,
+                paused: false,
+                asks: Vec::new(),
             },
             (None, _) => return None,
         };
@@ -278,9 +290,13 @@ impl RunRow {
         if transition.suspended && row.progress == RunStatus::Running {
             row.progress = RunStatus::Suspended;
         }
-        // Before its end nothing but a wedge is a trouble.
-        let is_wedged = row.trouble.is_some() && !row.progress.is_closed();
-        row.status = if is_wedged { RunStatus::Wedged } else { row.progress };
+        row.status = match row.progress {
+            closed if closed.is_closed() => closed,
+            // Before its end nothing but a wedge is a trouble.
+            _ if row.trouble.is_some() => RunStatus::Wedged,
+            _ if row.paused => RunStatus::Paused,
+            progress => progress,
+        };
         Some(row)
     }
 
@@ -291,7 +307,10 @@ impl RunRow {
                 self.progress = RunStatus::Queued;
             }
             Event::Started => self.progress = RunStatus::Running,
-            Event::CancelDelivered { .. } => self.progress = RunStatus::Running,
+            Event::CancelDelivered { .. } => {
+                self.progress = RunStatus::Running;
+                self.asks.clear();
+            }
             Event::CancelRequested { .. } => self.progress = RunStatus::Cancelling,
             Event::Wedged { reason } => self.trouble(reason),
             Event::Unwedged => {
@@ -300,12 +319,19 @@ impl RunRow {
                     self.progress = RunStatus::Running;
                 }
             }
+            Event::Paused { .. } => self.paused = true,
+            Event::Unpaused { .. } => self.paused = false,
+            Event::ApprovalRequested { op, .. } => self.asks.push(op.0),
+            Event::ApprovalDecided { op, .. } | Event::ApprovalExpired { op } | Event::OperationDropped { op } => {
+                self.asks.retain(|open| *open != op.0);
+            }
             Event::Completed { .. } => self.progress = RunStatus::Completed,
             Event::Failed { failure } => self.end(RunStatus::Failed, &failure.message),
             Event::TimedOut { failure } => self.end(RunStatus::TimedOut, &failure.message),
             Event::Cancelled { failure } => self.end(RunStatus::Cancelled, &failure.message),
             Event::ContinuedAsNew(boundary) => {
                 self.progress = RunStatus::Created;
+                self.asks.clear();
                 self.incarnation = boundary.incarnation;
                 self.base = version;
             }
@@ -336,6 +362,11 @@ impl RunRow {
         }
         if let (Some(queue), RunStatus::Queued) = (&self.queue, self.status) {
             keys.push((tables::QUEUE, [&queue_key(&self.project, queue)[..], &self.place.to_be_bytes(), id].concat()));
+        }
+        if !self.asks.is_empty() && !self.status.is_closed() {
+            let mut asking = Key::new();
+            text_key(&mut asking, &self.project);
+            keys.push((tables::ASKING, [&asking[..], id].concat()));
         }
         for (name, value) in &self.labels {
             let label = label_key(&self.project, name, value);
@@ -388,6 +419,8 @@ mod tests {
             progress: RunStatus::Running,
             queue: None,
             place: 0,
+            paused: false,
+            asks: Vec::new(),
         }
     }
 

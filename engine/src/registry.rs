@@ -33,6 +33,7 @@ pub(crate) struct Handler {
 pub(crate) struct Registry {
     targets: BTreeMap<String, Entry>,
     departments: BTreeMap<String, BTreeSet<String>>,
+    persons: BTreeSet<String>,
 }
 
 /// One name: a workflow, or an agent with its jobs.
@@ -132,6 +133,14 @@ impl Registry {
 
     pub(crate) fn add_department(&mut self, name: String, members: impl IntoIterator<Item = String>) {
         self.departments.entry(name).or_default().extend(members);
+    }
+
+    pub(crate) fn add_person(&mut self, name: String) {
+        self.persons.insert(name);
+    }
+
+    pub(crate) fn is_person(&self, name: &str) -> bool {
+        self.persons.contains(name)
     }
 
     /// The handler of a run that exists.

@@ -102,6 +102,7 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         Event::ChildRefused { op, name, .. } => format!("a call of {name:?} (operation {op})"),
         Event::TimerSet { op, .. } => format!("a sleep (operation {op})"),
         Event::SignalAwaited { op, name, .. } => format!("a wait for signal {name:?} (operation {op})"),
+        Event::ApprovalRequested { op, .. } => format!("an approval (operation {op})"),
         Event::CallCancelled { op, .. } => format!("the call {op} cancelled"),
         Event::GroupFormed { op, name, .. } => format!("group {name:?} (operation {op})"),
         Event::OperationDropped { op } => format!("operation {op} dropped"),
@@ -132,7 +133,12 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         | Event::Unwedged
         | Event::Briefed(_)
         | Event::AttemptTaken { .. }
-        | Event::AttemptReturned { .. } => return None,
+        | Event::AttemptReturned { .. }
+        | Event::ApprovalEscalated { .. }
+        | Event::ApprovalDecided { .. }
+        | Event::ApprovalExpired { .. }
+        | Event::Paused { .. }
+        | Event::Unpaused { .. } => return None,
     })
 }
 
@@ -143,6 +149,7 @@ pub(crate) fn asks(issue: &Issue) -> String {
         Issue::Call { op, name, .. } => format!("a call of {name:?} (operation {op})"),
         Issue::Sleep { op, .. } => format!("a sleep (operation {op})"),
         Issue::Await { op, name, .. } => format!("a wait for signal {name:?} (operation {op})"),
+        Issue::Ask { op, .. } => format!("an approval (operation {op})"),
         Issue::CancelCall { op, .. } => format!("the call {op} cancelled"),
         Issue::Group { op, name, .. } => format!("group {name:?} (operation {op})"),
         Issue::Drop { op } => format!("operation {op} dropped"),
@@ -173,6 +180,7 @@ pub(crate) fn fits(issue: &Issue, event: &Event) -> bool {
         (Issue::Await { op, name, .. }, Event::SignalAwaited { op: was, name: named, .. }) => {
             op == was && name == named
         }
+        (Issue::Ask { op, .. }, Event::ApprovalRequested { op: was, .. }) => op == was,
         (Issue::CancelCall { op, .. }, Event::CallCancelled { op: was, .. }) => op == was,
         (Issue::Group { op, name, members, .. }, Event::GroupFormed { op: was, name: named, members: these, .. }) => {
             op == was && name == named && members == these

@@ -58,6 +58,7 @@ impl Stand {
             Event::StepScheduled { op, .. }
             | Event::ChildTriggered { op, .. }
             | Event::TimerSet { op, .. }
+            | Event::ApprovalRequested { op, .. }
             | Event::SignalAwaited { op, .. } => drop(self.since.insert(*op, time)),
             Event::StepCompleted { op, .. }
             | Event::StepFailed { op, .. }
@@ -68,6 +69,8 @@ impl Stand {
             | Event::TimerFired { op }
             | Event::SignalDelivered { op, .. }
             | Event::SignalTimedOut { op }
+            | Event::ApprovalDecided { op, .. }
+            | Event::ApprovalExpired { op }
             | Event::OperationDropped { op } => drop(self.since.remove(op)),
             // A new incarnation counts its operations from the beginning, and a cancellation closes all of them.
             Event::ContinuedAsNew(_) | Event::CancelDelivered { .. } => self.since.clear(),
@@ -168,6 +171,25 @@ pub enum On {
         /// Its name.
         name: String,
     },
+    /// An answer of people.
+    Approval {
+        /// What they are asked.
+        question: String,
+        /// Who may answer now.
+        persons: Vec<String>,
+    },
+    /// A worker, or its turn, in this queue.
+    Queue {
+        /// The queue: an agent.
+        name: String,
+    },
+    /// That somebody lets it go on.
+    Resume {
+        /// Who made it stand still.
+        by: String,
+        /// Why.
+        reason: String,
+    },
     /// A handler that fits the history.
     Mending {
         /// Why this one does not.
@@ -188,6 +210,10 @@ pub enum By {
     Run(RunId),
     /// Somebody who sends the signal: a program or a person.
     Sender,
+    /// One of the persons who are asked, or who may let the run go on.
+    Person,
+    /// A worker of the run's agent.
+    Worker,
     /// A program with a handler that fits the history, when it is started.
     Code,
     /// Nobody, and nothing.
@@ -221,6 +247,16 @@ pub fn why(stand: &Stand, now: Timestamp, others: impl Fn(RunId) -> Other) -> Wh
             let reason = run.wedged().unwrap_or_default().to_owned();
             waits.push(Waiting { on: On::Mending { reason }, since: stand.changed, until: None, by: By::Code });
         }
+        _ if run.paused().is_some() => {
+            let (by, reason) = run.paused().unwrap_or_default();
+            let on = On::Resume { by: by.to_owned(), reason: reason.to_owned() };
+            waits.push(Waiting { on, since: stand.changed, until: None, by: By::Person });
+        }
+        Status::Created if run.is_queued() => {
+            let name = run.brief().queue.clone().unwrap_or_default();
+            let until = run.brief().begin_by;
+            waits.push(Waiting { on: On::Queue { name }, since: stand.changed, until, by: By::Worker });
+        }
         Status::Created => waits.push(Waiting { on: On::Start, since: stand.changed, until: None, by: By::Process }),
         Status::Running => waits = open(stand, now, &others),
         Status::Cancelling(Cancel { until: Some(until), .. }) => {
@@ -250,13 +286,25 @@ fn open(stand: &Stand, now: Timestamp, others: &impl Fn(RunId) -> Other) -> Vec<
             Op::Step(step) => {
                 let last_failure = step.last_failure.as_ref().map(|failure| failure.message.clone());
                 let on = On::Step { name: step.name.clone(), attempt: step.attempt, last_failure };
-                (on, None, if step.at > now { By::Clock(step.at) } else { By::Process })
+                let by = match &step.worker {
+                    _ if step.at > now => By::Clock(step.at),
+                    Some(_) => By::Worker,
+                    None => By::Process,
+                };
+                (on, None, by)
             }
             Op::Call { child, deadline, .. } => {
                 let stands = others(*child);
                 (On::Child { run: *child, stands }, *deadline, by_run(*child, stands))
             }
             Op::Timer { at } => (On::Timer, None, By::Clock(*at)),
+            Op::Approval(pending) => {
+                let further =
+                    pending.approval.escalations.iter().take(pending.escalated).flat_map(|next| &next.persons);
+                let persons = pending.approval.persons.iter().chain(further).cloned().collect();
+                let on = On::Approval { question: pending.approval.question.clone(), persons };
+                (on, pending.approval.expires_at, By::Person)
+            }
             Op::Signal { name, deadline } => (On::Signal { name: name.clone() }, *deadline, By::Sender),
         };
         Waiting { on, since, until, by }

@@ -112,6 +112,20 @@ fn details(event: &Event, operations: &mut Operations) -> Details {
             operations.details(*op).number("attempt", *attempt).text("worker", worker)
         }
         Event::AttemptReturned { op, attempt } => operations.details(*op).number("attempt", *attempt),
+        Event::ApprovalRequested { op, approval } => none
+            .op(*op)
+            .text("question", &approval.question)
+            .json("answers", &approval.answers)
+            .json("persons", &approval.persons)
+            .given(approval.expires_at, |it, at| it.time("expires_at", at)),
+        Event::ApprovalDecided { op, verdict } => none
+            .op(*op)
+            .text("answer", &verdict.answer)
+            .text("by", &verdict.by)
+            .given(verdict.comment.as_ref(), |it, comment| it.text("comment", comment)),
+        Event::ApprovalEscalated { op } | Event::ApprovalExpired { op } => none.op(*op),
+        Event::Paused { by, reason } => none.text("by", by).text("reason", reason),
+        Event::Unpaused { by } => none.text("by", by),
         Event::Briefed(brief) => briefed(brief),
         Event::CallCancelled { op, reason } => operations.details(*op).text("reason", reason),
         Event::GroupFormed { op, name, mode, members } => {

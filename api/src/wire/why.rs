@@ -52,6 +52,8 @@ impl<'a> WaitView<'a> {
             By::Clock(at) => ("clock", Some(time(at))),
             By::Run(_) => ("run", None),
             By::Sender => ("sender", None),
+            By::Person => ("person", None),
+            By::Worker => ("worker", None),
             By::Code => ("code", None),
             By::Nobody => ("nobody", None),
         };
@@ -72,6 +74,9 @@ impl<'a> WaitView<'a> {
             }
             On::Timer => WaitView { on: "timer", ..view },
             On::Signal { name } => WaitView { on: "signal", name: Some(name), ..view },
+            On::Approval { question, .. } => WaitView { on: "approval", name: Some(question), ..view },
+            On::Queue { name } => WaitView { on: "queue", name: Some(name), ..view },
+            On::Resume { by, reason } => WaitView { on: "resume", name: Some(by), reason: Some(reason), ..view },
             On::Mending { reason } => WaitView { on: "mending", reason: Some(reason), ..view },
             On::Handler => WaitView { on: "handler", ..view },
         }
@@ -151,6 +156,11 @@ fn words(wait: &Waiting) -> String {
         }
         On::Timer => "a timer".to_owned(),
         On::Signal { name } => format!("signal {}", quoted(name)),
+        On::Approval { question, persons } => {
+            format!("an answer to {} from {}", quoted(question), printable(&persons.join(" or ")))
+        }
+        On::Queue { name } => format!("a worker of {}, or its turn there", quoted(name)),
+        On::Resume { by, reason } => format!("somebody to let it go on; {} paused it: {}", quoted(by), quoted(reason)),
         On::Mending { reason } => {
             format!("a handler that fits its history: {}", printable(&shorten(reason, REASON_SHOWN)))
         }
@@ -164,6 +174,8 @@ fn bringer(wait: &Waiting) -> String {
         By::Clock(at) => format!("the clock at {}", time(at)),
         By::Run(run) => format!("run {run}"),
         By::Sender => "whoever sends the signal".to_owned(),
+        By::Person => "one of the persons who may".to_owned(),
+        By::Worker => "a worker of its agent".to_owned(),
         By::Code => "a mended program".to_owned(),
         By::Nobody => "nobody".to_owned(),
     };
@@ -178,6 +190,8 @@ fn chance(wait: &Waiting) -> String {
         By::Clock(at) => format!("yes, at {}, in a process that has the folder open", time(at)),
         By::Run(run) => format!("yes{until}: when run {run} ends"),
         By::Sender => format!("yes{}", if wait.until.is_some() { until } else { ", at any time".to_owned() }),
+        By::Person => format!("yes{}", if wait.until.is_some() { until } else { ", at any time".to_owned() }),
+        By::Worker => format!("yes{until}: when a worker has its hands free"),
         By::Code => "not with this program".to_owned(),
         By::Nobody => match wait.until {
             Some(at) => format!("no; the wait ends at {}", time(at)),

@@ -3,7 +3,9 @@
 use crate::call::Mode;
 use crate::event::Event;
 use crate::failure::Failure;
+use crate::human::Verdict;
 use crate::id::{OpNo, Payload, RunId, SignalId};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// What the handler is told.
@@ -25,7 +27,7 @@ pub enum Answer {
         /// Which.
         id: SignalId,
     },
-    /// No signal came in time.
+    /// No signal or answer came in time.
     NoSignal {
         /// The operation.
         op: OpNo,
@@ -36,6 +38,13 @@ pub enum Answer {
         op: OpNo,
         /// The child.
         child: RunId,
+    },
+    /// People have answered.
+    Decided {
+        /// The operation.
+        op: OpNo,
+        /// The answer.
+        verdict: Box<Verdict>,
     },
     /// Everything pending is cancelled.
     Cancel,
@@ -60,7 +69,8 @@ impl Event {
             }
             Event::TimerFired { op } => Some(Answer::Resolved { op: *op, result: Ok(Payload::from(Vec::new())) }),
             Event::SignalDelivered { op, id } => Some(Answer::Signal { op: *op, id: *id }),
-            Event::SignalTimedOut { op } => Some(Answer::NoSignal { op: *op }),
+            Event::ApprovalDecided { op, verdict } => Some(Answer::Decided { op: *op, verdict: verdict.clone() }),
+            Event::ApprovalExpired { op } | Event::SignalTimedOut { op } => Some(Answer::NoSignal { op: *op }),
             Event::CancelDelivered { .. } => Some(Answer::Cancel),
             Event::Triggered(_)
             | Event::Completed { .. }
@@ -85,7 +95,11 @@ impl Event {
             | Event::CallCancelled { .. }
             | Event::GroupFormed { .. }
             | Event::AttemptTaken { .. }
-            | Event::AttemptReturned { .. } => None,
+            | Event::AttemptReturned { .. }
+            | Event::ApprovalRequested { .. }
+            | Event::ApprovalEscalated { .. }
+            | Event::Paused { .. }
+            | Event::Unpaused { .. } => None,
         }
     }
 }

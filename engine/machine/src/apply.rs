@@ -37,12 +37,13 @@ impl Run {
 
     /// Whether this kind of event can happen in this state; what it speaks of is for [`Run::change`] to check.
     fn fits(&self, event: &Event) -> bool {
-        let wedged = self.wedged.is_some();
+        let wedged = self.is_held();
         match event {
             Event::Triggered(_) => false,
             Event::Started => matches!(self.status, Status::Created) && !wedged,
             // The first thing that is said of a run, or never.
             Event::Briefed(_) => matches!(self.status, Status::Created) && self.history == 1 && !wedged,
+            Event::Paused { .. } => matches!(self.status, Status::Created | Status::Running),
             // What the handler says, while nobody has asked it to end.
             Event::Completed { .. } | Event::Failed { .. } | Event::ContinuedAsNew(_) => {
                 matches!(self.status, Status::Running) && !wedged
@@ -53,6 +54,7 @@ impl Run {
             | Event::ChildRefused { .. }
             | Event::TimerSet { .. }
             | Event::SignalAwaited { .. }
+            | Event::ApprovalRequested { .. }
             | Event::CallCancelled { .. }
             | Event::GroupFormed { .. }
             | Event::OperationDropped { .. }
@@ -63,6 +65,9 @@ impl Run {
             | Event::StepFailed { .. }
             | Event::AttemptTaken { .. }
             | Event::AttemptReturned { .. }
+            | Event::ApprovalEscalated { .. }
+            | Event::ApprovalDecided { .. }
+            | Event::ApprovalExpired { .. }
             | Event::ChildTimedOut { ended: false, .. }
             | Event::TimerFired { .. }
             | Event::SignalDelivered { .. }
@@ -80,7 +85,8 @@ impl Run {
             | Event::CancelRequested { .. }
             | Event::CancelDelivered { .. }
             | Event::Wedged { .. }
-            | Event::Unwedged => !matches!(self.status, Status::Closed(_)),
+            | Event::Unwedged
+            | Event::Unpaused { .. } => !matches!(self.status, Status::Closed(_)),
         }
     }
 
@@ -116,6 +122,8 @@ impl Run {
             Event::CancelDelivered { until } => self.started() && self.holds_answers() && self.deliver_cancel(*until),
             Event::Wedged { reason } => self.wedged.replace(reason.clone()).is_none(),
             Event::Unwedged => self.wedged.take().is_some(),
+            Event::Paused { by, reason } => self.paused.replace((by.clone(), reason.clone())).is_none(),
+            Event::Unpaused { .. } => self.paused.take().is_some(),
             Event::PatchMarked { .. } => true,
             Event::Briefed(brief) => self.take_brief(brief),
             Event::ResultIgnored { child } => {
@@ -160,13 +168,13 @@ impl Run {
                     && self.close(*op).is_some()
             }
             Event::SignalDelivered { op, id } => self.deliver_signal(*op, *id),
-            Event::SignalTimedOut { op } => {
-                matches!(self.ops.get(op), Some(Op::Signal { .. }))
-                    && self.time_is_up(*op, time)
-                    && self.close(*op).is_some()
-            }
+            Event::SignalTimedOut { op } => self.signal_timed_out(*op, time),
             Event::CallCancelled { op, reason } => self.mark_cancelled(*op, reason),
             Event::GroupFormed { op, .. } => self.opens(*op) && self.number(*op),
+            Event::ApprovalRequested { op, approval } => self.opens(*op) && self.add_approval(*op, approval),
+            Event::ApprovalEscalated { op } => self.approval_escalated(*op, time),
+            Event::ApprovalDecided { op, verdict } => self.approval_decided(*op, verdict, time),
+            Event::ApprovalExpired { op } => self.approval_expired(*op, time),
             Event::OperationDropped { op } => self.drop_pending(*op),
             Event::Triggered(_)
             | Event::Started
@@ -183,6 +191,8 @@ impl Run {
             | Event::CancelDelivered { .. }
             | Event::Wedged { .. }
             | Event::Unwedged
+            | Event::Paused { .. }
+            | Event::Unpaused { .. }
             | Event::Briefed(_) => false,
         }
     }
@@ -193,7 +203,7 @@ impl Run {
     }
 
     /// Whether an operation is past its deadline. Nothing happens early, whatever a clock said.
-    fn time_is_up(&self, op: OpNo, time: Timestamp) -> bool {
+    pub(crate) fn time_is_up(&self, op: OpNo, time: Timestamp) -> bool {
         self.ops.get(&op).and_then(Op::deadline).is_some_and(|deadline| deadline <= time)
     }
 
@@ -218,7 +228,7 @@ impl Run {
     fn close_run(&mut self, outcome: Outcome) -> bool {
         self.forget_operations();
         self.signals.clear();
-        self.wedged = None;
+        (self.wedged, self.paused) = (None, None);
         self.become_status(Status::Closed(outcome))
     }
 

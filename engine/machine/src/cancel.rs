@@ -93,8 +93,10 @@ impl Run {
         }
         let cut = |text: String| text.chars().take(1024).collect::<String>();
         let cancel = Cancel { cause, by: cut(by), reason: cut(reason), grace, until: None };
-        let mut events =
-            vec![Event::CancelRequested { cause, by: cancel.by.clone(), reason: cancel.reason.clone(), grace }];
+        let (by, reason) = (cancel.by.clone(), cancel.reason.clone());
+        // One that stands still goes on, so that it can end.
+        let mut events: Vec<Event> = self.paused.iter().map(|_| Event::Unpaused { by: by.clone() }).collect();
+        events.push(Event::CancelRequested { cause, by, reason, grace });
         if grace == Span(0) {
             events.push(cancel.end(cancel.failure()));
         } else if self.awaited_children().next().is_none() {
@@ -126,7 +128,8 @@ impl Run {
         let failure = Failure::new(FailureKind::TimedOut, "queue-timeout", message);
         let (by, reason) = (String::from("the engine"), String::from(message));
         let asked = Event::CancelRequested { cause: Cause::Deadline, by, reason, grace: Span(0) };
-        alloc::vec![asked, Event::TimedOut { failure }]
+        let going_on = self.paused.iter().map(|_| Event::Unpaused { by: String::from("the engine") });
+        going_on.chain([asked, Event::TimedOut { failure }]).collect()
     }
 
     pub(crate) fn grace_ended(&self) -> Decision {

@@ -4,6 +4,7 @@ use crate::brief::Terms;
 use crate::call::{GroupMode, Mode, OnTimeout};
 use crate::cancel::Cause;
 use crate::failure::Failure;
+use crate::human::{Ask, Verdict};
 use crate::id::{OpNo, Payload, RunId, SignalId};
 use crate::retry::Policy;
 use crate::run::Outcome;
@@ -74,6 +75,27 @@ pub enum Command {
         /// How long its handler may compensate; `None`: as the limits say.
         grace: Option<Span>,
     },
+    /// Somebody answers a question.
+    Decide {
+        /// The operation.
+        op: OpNo,
+        /// What proves that somebody was asked.
+        token: [u8; 16],
+        /// The answer.
+        verdict: Verdict,
+    },
+    /// Make the run stand still.
+    Pause {
+        /// Who wants it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Make it go on.
+    Unpause {
+        /// Who wants it.
+        by: String,
+    },
     /// Time has passed: do the earliest thing that is due.
     Wake {
         /// Chance for the pause before a next attempt.
@@ -140,6 +162,13 @@ pub enum Issue {
         name: String,
         /// How long.
         timeout: Option<Span>,
+    },
+    /// Ask people.
+    Ask {
+        /// The operation.
+        op: OpNo,
+        /// What they are asked.
+        ask: Box<Ask>,
     },
     /// A child is not wanted any more, but its end is waited for.
     CancelCall {

@@ -8,7 +8,7 @@ use crate::effect::Effect;
 use crate::error::Rejection;
 use crate::event::{Boundary, Event};
 use crate::failure::{Failure, FailureKind};
-use crate::id::{OpNo, Payload};
+use crate::id::{OpNo, Payload, RunId};
 use crate::limits::Limits;
 use crate::run::{Decision, Due, Op, Run, Status};
 use crate::time::{Span, Timestamp};
@@ -35,6 +35,9 @@ impl Run {
             Command::ResolveCall { child, outcome } => self.resolve_call(child, outcome, now),
             Command::Signal { id, name, payload } => self.receive_signal(id, name, payload, limits),
             Command::Cancel { cause, by, reason, grace } => self.request_cancel(cause, by, reason, grace, now, limits),
+            Command::Decide { op, token, verdict } => self.decide_approval(op, token, verdict, limits),
+            Command::Pause { by, reason } => self.pause(by, reason),
+            Command::Unpause { by } => self.unpause(by),
             Command::Wake { jitter } => self.wake(jitter, now, limits),
             Command::Wedge { reason } => self.wedge(reason),
             Command::Unwedge => self.unwedge(),
@@ -48,6 +51,7 @@ impl Run {
             Issue::Call { op, target, name, terms, key, input, mode, timeout, on_timeout } => {
                 self.open_call(NewCall { op, target, name, terms, key, input, mode, timeout, on_timeout }, now, limits)
             }
+            Issue::Ask { op, ask } => self.ask(op, *ask, now, limits),
             Issue::CancelCall { op, reason } => self.cancel_call(op, reason, limits),
             Issue::Group { op, name, mode, members } => self.form_group(op, name, mode, members, limits),
             Issue::Sleep { op, until } => self.set_timer(op, until, limits),
@@ -63,6 +67,7 @@ impl Run {
         self.check_alive()?;
         match self.status {
             Status::Created if self.wedged.is_some() => Err(Rejection::Wedged("")),
+            Status::Created if self.paused.is_some() => Err(Rejection::Paused("")),
             Status::Created => Ok(vec![Event::Started]),
             Status::Cancelling(_) if !self.started() => Err(Rejection::AlreadyCancelling),
             Status::Running | Status::Cancelling(_) | Status::Closed(_) => Err(Rejection::AlreadyStarted),
@@ -143,6 +148,7 @@ impl Run {
             }
             Due::Begin => return Ok(self.too_late_to_begin()),
             Due::Grace => return self.grace_ended(),
+            Due::Escalate(op) => return self.escalate(op),
             Due::Op(op) | Due::Retry(op) => op,
         };
         match self.ops.get(&op).ok_or(Rejection::NothingDue)? {
@@ -150,6 +156,7 @@ impl Run {
             Op::Call { .. } => self.call_timed_out(op),
             Op::Timer { .. } => Ok(vec![Event::TimerFired { op }]),
             Op::Signal { .. } => Ok(vec![Event::SignalTimedOut { op }]),
+            Op::Approval(_) => Ok(vec![Event::ApprovalExpired { op }]),
         }
     }
 
@@ -158,7 +165,7 @@ impl Run {
         match due {
             Due::Retry(_) => false,
             Due::Op(op) => self.executes_steps() || !matches!(self.ops.get(&op), Some(Op::Step(_))),
-            Due::Begin | Due::Run | Due::Grace => true,
+            Due::Escalate(_) | Due::Begin | Due::Run | Due::Grace => true,
         }
     }
 
@@ -168,28 +175,22 @@ impl Run {
             Some(Op::Call { child, on_timeout, .. }) => Some((*child, *on_timeout)),
             _ => None,
         };
-        let cancel = |child, reason: &str, grace| Effect::CancelChild {
-            child,
-            cause: Cause::Parent,
-            reason: reason.to_string(),
-            grace,
-        };
         match event {
             Event::ChildTimedOut { op, ended: false, .. } => match let_go(op) {
-                Some((child, OnTimeout::Cancel)) => vec![cancel(child, "its caller stopped waiting", None)],
+                Some((child, OnTimeout::Cancel)) => vec![end_child(child, "its caller stopped waiting", None)],
                 Some((_, OnTimeout::Detach)) | None => Vec::new(),
             },
             Event::OperationDropped { op } => {
-                let_go(op).map(|(child, _)| cancel(child, "its caller dropped the call", None)).into_iter().collect()
+                let_go(op).map(|(child, _)| end_child(child, "its caller dropped the call", None)).into_iter().collect()
             }
             Event::CallCancelled { op, reason } => {
-                let_go(op).map(|(child, _)| cancel(child, reason, None)).into_iter().collect()
+                let_go(op).map(|(child, _)| end_child(child, reason, None)).into_iter().collect()
             }
             Event::CancelRequested { cause, reason, grace, .. } => self.cancel_children(*cause, reason, *grace),
             Event::Completed { .. } | Event::Failed { .. } | Event::TimedOut { .. } | Event::Cancelled { .. } => {
                 // Ended while its children were given time: that is over for them too.
                 let grace = self.holds_answers().then_some(Span(0));
-                self.awaited_children().map(|child| cancel(child, "its caller has ended", grace)).collect()
+                self.awaited_children().map(|child| end_child(child, "its caller has ended", grace)).collect()
             }
             Event::Triggered(_)
             | Event::Started
@@ -219,13 +220,19 @@ impl Run {
             | Event::Briefed(_)
             | Event::GroupFormed { .. }
             | Event::AttemptTaken { .. }
-            | Event::AttemptReturned { .. } => Vec::new(),
+            | Event::AttemptReturned { .. }
+            | Event::ApprovalRequested { .. }
+            | Event::ApprovalEscalated { .. }
+            | Event::ApprovalDecided { .. }
+            | Event::ApprovalExpired { .. }
+            | Event::Paused { .. }
+            | Event::Unpaused { .. } => Vec::new(),
         }
     }
 
     /// Everything that the world still owes the run: what a process that has just read its history must do.
     pub fn outstanding(&self) -> impl Iterator<Item = Effect> + '_ {
-        let starts = matches!(self.status, Status::Created) && self.wedged.is_none() && !self.is_queued();
+        let starts = matches!(self.status, Status::Created) && !self.is_held() && !self.is_queued();
         let start = starts.then_some(Effect::Start);
         let cancels = match self.cancel() {
             Some(cancel) if cancel.until.is_none() => self.cancel_children(cancel.cause, &cancel.reason, cancel.grace),
@@ -233,19 +240,19 @@ impl Run {
         };
         let steps = self.ops.iter().filter(|_| self.executes_steps()).filter_map(|(op, pending)| match pending {
             Op::Step(step) => Some(Effect::RunStep(step.task(*op))),
-            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } => None,
+            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) => None,
         });
         let calls = self.ops.values().filter(|_| !self.holds_answers()).filter_map(|pending| match pending {
             Op::Call { child, cancelled: Some(reason), .. } => {
                 Some(Effect::CancelChild { child: *child, cause: Cause::Parent, reason: reason.clone(), grace: None })
             }
-            Op::Call { .. } | Op::Step(_) | Op::Timer { .. } | Op::Signal { .. } => None,
+            Op::Call { .. } | Op::Step(_) | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) => None,
         });
         start.into_iter().chain(cancels).chain(calls).chain(steps)
     }
 
     pub(crate) fn executes_steps(&self) -> bool {
-        !matches!(self.status, Status::Closed(_)) && self.wedged.is_none() && !self.holds_answers()
+        !matches!(self.status, Status::Closed(_)) && !self.is_held() && !self.holds_answers()
     }
 
     /// When something will be due that has not come by `now`, or is due already.
@@ -255,7 +262,7 @@ impl Run {
         }
         let counts = |(at, due): &&(Timestamp, Due)| match due {
             Due::Retry(_) => *at > now && self.executes_steps(),
-            Due::Op(_) | Due::Begin | Due::Run | Due::Grace => self.brings_an_event(*due),
+            Due::Op(_) | Due::Escalate(_) | Due::Begin | Due::Run | Due::Grace => self.brings_an_event(*due),
         };
         self.due.iter().find(counts).map(|(at, _)| *at)
     }
@@ -272,6 +279,7 @@ impl Run {
         self.check_alive()?;
         match self.status {
             _ if self.wedged.is_some() => Err(Rejection::Wedged("")),
+            _ if self.paused.is_some() => Err(Rejection::Paused("")),
             Status::Created => Err(Rejection::NotStarted),
             _ if self.holds_answers() => Err(Rejection::AlreadyCancelling),
             Status::Running | Status::Cancelling(_) | Status::Closed(_) => Ok(()),
@@ -291,4 +299,9 @@ impl Run {
             limits.history as usize,
         )
     }
+}
+
+/// What a run tells a child whose end it no longer waits for, or hastens.
+fn end_child(child: RunId, reason: &str, grace: Option<Span>) -> Effect {
+    Effect::CancelChild { child, cause: Cause::Parent, reason: reason.to_string(), grace }
 }

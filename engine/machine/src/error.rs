@@ -1,6 +1,7 @@
 //! Why a command is refused, and why an event cannot be applied.
 
 use crate::id::{OpNo, RunId};
+use crate::time::Timestamp;
 use alloc::string::String;
 use alloc::vec::Vec;
 use thiserror::Error;
@@ -117,6 +118,36 @@ pub enum Rejection {
     /// Only its owner and its deadlines can cancel the run.
     #[error("only its owner and its deadlines can cancel the run")]
     Protected,
+    /// The run stands still, or does not, and the command is for the other case.
+    #[error("the run is {0}paused")]
+    Paused(&'static str),
+    /// No question waits under this token, nor was one answered.
+    #[error("there is no such approval, or its token is wrong")]
+    NoSuchApproval,
+    /// Somebody has answered already.
+    #[error("{by} has decided already: {answer:?}")]
+    AlreadyDecided {
+        /// The answer.
+        answer: String,
+        /// Who gave it.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The person is not among those who are asked.
+    #[error("{person:?} is not among those who are asked")]
+    NotAsked {
+        /// The person.
+        person: String,
+    },
+    /// The answer is not among those that may be given.
+    #[error("{answer:?} is no answer to this; there are {}", allowed.join(", "))]
+    UnknownAnswer {
+        /// The answer.
+        answer: String,
+        /// Those that may be given.
+        allowed: Vec<String>,
+    },
     /// An operation came under a number that was used already.
     #[error("operation {0} was issued already")]
     DuplicateOperation(OpNo),
@@ -154,6 +185,11 @@ impl Rejection {
             Rejection::MetadataMissing { .. } => "metadata-missing",
             Rejection::RequiresUser { .. } => "requires-user",
             Rejection::Protected => "protected",
+            Rejection::Paused(_) => "paused",
+            Rejection::NoSuchApproval => "no-such-approval",
+            Rejection::AlreadyDecided { .. } => "already-decided",
+            Rejection::NotAsked { .. } => "not-asked",
+            Rejection::UnknownAnswer { .. } => "unknown-answer",
             Rejection::DuplicateOperation(_) => "duplicate-operation",
         }
     }

@@ -7,6 +7,7 @@ use crate::brief::Brief;
 use crate::call::{GroupMode, Mode, OnTimeout};
 use crate::cancel::Cause;
 use crate::failure::Failure;
+use crate::human::{Approval, Verdict};
 use crate::id::{CallKey, OpNo, Payload, RunId, SignalId};
 use crate::retry::Policy;
 use crate::signal::Buffered;
@@ -271,6 +272,44 @@ pub enum Event {
         /// Which attempt, from 1.
         attempt: u32,
     },
+
+    /// People are asked. From running.
+    ApprovalRequested {
+        /// The operation.
+        op: OpNo,
+        /// What they are asked.
+        approval: Box<Approval>,
+    },
+    /// Nobody has answered, and further persons are asked. While the question is open.
+    ApprovalEscalated {
+        /// The operation.
+        op: OpNo,
+    },
+    /// Somebody has answered. While the question is open.
+    ApprovalDecided {
+        /// The operation.
+        op: OpNo,
+        /// The answer.
+        verdict: Box<Verdict>,
+    },
+    /// Nobody has answered in time. While the question is open.
+    ApprovalExpired {
+        /// The operation.
+        op: OpNo,
+    },
+
+    /// Somebody made the run stand still: what comes is kept, and the handler is told nothing.
+    Paused {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The run goes on, and its handler is told what came meanwhile.
+    Unpaused {
+        /// Who wanted it.
+        by: String,
+    },
 }
 
 /// What a run takes along when it continues as new.
@@ -351,6 +390,12 @@ impl Event {
             Event::GroupFormed { .. } => "GroupFormed",
             Event::AttemptTaken { .. } => "AttemptTaken",
             Event::AttemptReturned { .. } => "AttemptReturned",
+            Event::ApprovalRequested { .. } => "ApprovalRequested",
+            Event::ApprovalEscalated { .. } => "ApprovalEscalated",
+            Event::ApprovalDecided { .. } => "ApprovalDecided",
+            Event::ApprovalExpired { .. } => "ApprovalExpired",
+            Event::Paused { .. } => "Paused",
+            Event::Unpaused { .. } => "Unpaused",
         }
     }
 }

@@ -8,7 +8,7 @@
 //! come in with commands. Rules live in `decide`; `apply` checks only that an event fits the state, so that
 //! a stricter rule of tomorrow still reads the histories of today.
 //!
-//! One file per entity: [`step`], [`call`], [`timer`], [`signal`], [`cancel`]; the run itself is in `run`, and
+//! One file per entity: [`step`], [`call`], [`timer`], [`signal`], [`human`], [`cancel`]; the run itself is in `run`, and
 //! what it is given beside its input in [`brief`].
 
 #![no_std]
@@ -26,6 +26,7 @@ mod effect;
 mod error;
 mod event;
 mod failure;
+pub mod human;
 mod id;
 mod limits;
 pub mod retry;

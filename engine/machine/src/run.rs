@@ -6,11 +6,13 @@ use crate::cancel::Cancel;
 use crate::error::{IllegalEvent, Rejection};
 use crate::event::{Boundary, Event};
 use crate::failure::Failure;
+use crate::human::{Pending, Verdict};
 use crate::id::{OpNo, Payload, RunId, SignalId};
 use crate::signal::Buffered;
 use crate::step::Step;
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,6 +32,10 @@ pub struct Run {
     /// When the handler of this incarnation was called.
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) wedged: Option<String>,
+    /// Who has paused it, and why.
+    pub(crate) paused: Option<(String, String)>,
+    /// Questions that were answered: their tokens, the answers and when.
+    pub(crate) verdicts: BTreeMap<OpNo, ([u8; 16], Verdict, Timestamp)>,
     /// When the last event happened.
     pub(crate) time: Timestamp,
     /// Events of this incarnation.
@@ -105,6 +111,8 @@ pub enum Op {
         /// When it fires.
         at: Timestamp,
     },
+    /// A question to people.
+    Approval(Box<Pending>),
     /// A wait for a signal.
     Signal {
         /// Its name.
@@ -121,6 +129,7 @@ impl Op {
             Op::Step(step) => step.deadline(),
             Op::Call { deadline, .. } | Op::Signal { deadline, .. } => *deadline,
             Op::Timer { at } => Some(*at),
+            Op::Approval(pending) => pending.approval.expires_at,
         }
     }
 }
@@ -132,6 +141,8 @@ pub(crate) enum Due {
     Retry(OpNo),
     /// An operation's time is up.
     Op(OpNo),
+    /// Further persons are asked.
+    Escalate(OpNo),
     /// It is too late to begin.
     Begin,
     /// The run's deadline.
@@ -165,6 +176,8 @@ impl Run {
             status: Status::Created,
             started_at: None,
             wedged: None,
+            paused: None,
+            verdicts: BTreeMap::new(),
             time,
             history: 1,
             next_op: OpNo(0),
@@ -269,7 +282,7 @@ impl Run {
     pub fn step(&self, op: OpNo) -> Option<&Step> {
         match self.ops.get(&op)? {
             Op::Step(step) => Some(step),
-            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } => None,
+            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) => None,
         }
     }
 
@@ -295,6 +308,7 @@ impl Run {
     pub fn state_name(&self) -> &'static str {
         match &self.status {
             _ if self.wedged.is_some() => "wedged",
+            _ if self.paused.is_some() => "paused",
             Status::Created => "created",
             Status::Running if self.is_suspended() => "suspended",
             Status::Running => "running",
@@ -333,6 +347,11 @@ impl Run {
                     if waits.is_empty() {
                         self.waits.remove(name);
                     }
+                }
+            }
+            Op::Approval(pending) => {
+                if let Some(next) = pending.approval.escalations.get(pending.escalated) {
+                    self.due.remove(&(next.at, Due::Escalate(op)));
                 }
             }
             Op::Call { .. } | Op::Timer { .. } => {}

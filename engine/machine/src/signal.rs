@@ -92,4 +92,8 @@ impl Run {
         self.signals.remove(at);
         self.close(op).is_some()
     }
+
+    pub(crate) fn signal_timed_out(&mut self, op: OpNo, time: Timestamp) -> bool {
+        matches!(self.ops.get(&op), Some(Op::Signal { .. })) && self.time_is_up(op, time) && self.close(op).is_some()
+    }
 }

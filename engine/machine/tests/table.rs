@@ -7,6 +7,7 @@ use common::*;
 use rejoin_machine::brief::Brief;
 use rejoin_machine::call::GroupMode;
 use rejoin_machine::cancel::Cause;
+use rejoin_machine::human::{Approval, Escalation, Verdict};
 use rejoin_machine::{Event, Op, OpNo, Run};
 use std::fmt::Write;
 
@@ -15,7 +16,7 @@ type State = (&'static str, Vec<(&'static str, Run)>);
 
 const HEAD: &str = "\
 Which event can happen to a run in which state, as `apply` has it. Each run has, where its state allows it, pending: a
-step, one that a worker has, two calls (one of them past its deadline), a timer and a wait past their times, a buffered signal, a detached
+step, one that a worker has, two calls (one of them past its deadline), a timer, a wait and a question past their times, a buffered signal, a detached
 child and a child of an earlier incarnation; the event speaks of these. The number is the one in the log.
 
 yes: it can. -: it cannot. Words: it can to those of the state's runs that are named so.
@@ -127,6 +128,7 @@ fn states() -> Vec<State> {
                 ("compensating", after(compensating(request), wedged())),
             ],
         ),
+        ("paused", vec![("created", after(unstarted(), paused())), ("running", after(working(), paused()))]),
         (
             "cancelling its children",
             vec![
@@ -147,6 +149,10 @@ fn states() -> Vec<State> {
     ]
 }
 
+fn paused() -> Event {
+    Event::Paused { by: "ann".into(), reason: "wait".into() }
+}
+
 fn unstarted() -> Vec<Event> {
     vec![continued(vec![carried("a", None)], Vec::new())]
 }
@@ -158,7 +164,7 @@ fn working() -> Vec<Event> {
 fn compensating(cause: Cause) -> Vec<Event> {
     let child_ended = Event::CarriedChildEnded { child: keyed("a"), result: Ok(text("out")) };
     let ends = vec![child_completed(1, "out"), child_completed(2, "out"), child_ended, cancel_delivered(30)];
-    [working(), vec![cancel_requested(cause, 30)], ends, pending(7)].concat()
+    [working(), vec![cancel_requested(cause, 30)], ends, pending(8)].concat()
 }
 
 /// Operations of every kind, numbered from `first`.
@@ -174,7 +180,20 @@ fn pending(first: u32) -> Vec<Event> {
         received(id, "review"),
         step(first + 6).scheduled(),
         Event::AttemptTaken { op: OpNo(first + 6), attempt: 1, worker: "w".into() },
+        Event::ApprovalRequested { op: OpNo(first + 7), approval: approval() },
     ]
+}
+
+/// A question that is past the times of its escalation and of its end.
+fn approval() -> Box<Approval> {
+    Box::new(Approval {
+        question: "publish?".into(),
+        answers: vec!["yes".into(), "no".into()],
+        persons: vec!["ann".into()],
+        token: [1; 16],
+        expires_at: Some(at(5)),
+        escalations: vec![Escalation { at: at(5), persons: vec!["bob".into()] }],
+    })
 }
 
 /// An event of every kind that fits `run`, if any does.
@@ -216,7 +235,8 @@ fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
     let timer = op(run, |op| matches!(op, Op::Timer { .. }));
     let wait_op = op(run, |op| matches!(op, Op::Signal { .. }));
     let loose = RUN.child(&rejoin_machine::CallKey::Numbered { incarnation: 1, op: OpNo(5) });
-    let signal = if wait_op < 7 { 0 } else { 7 };
+    let signal = if wait_op < 8 { 0 } else { 8 };
+    let question = op(run, |op| matches!(op, Op::Approval(_)));
     let failure = broken;
     let known = |event: Event| (event.name(), event);
     vec![
@@ -244,6 +264,15 @@ fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
         known(Event::SignalTimedOut { op: OpNo(wait_op) }),
         known(Event::AttemptTaken { op: OpNo(step_op), attempt: 1, worker: "w".into() }),
         known(Event::AttemptReturned { op: OpNo(taken), attempt: 1 }),
+        known(Event::ApprovalRequested { op: OpNo(100), approval: approval() }),
+        known(Event::ApprovalEscalated { op: OpNo(question) }),
+        known(Event::ApprovalDecided {
+            op: OpNo(question),
+            verdict: Box::new(Verdict { answer: "yes".into(), by: "ann".into(), comment: None }),
+        }),
+        known(Event::ApprovalExpired { op: OpNo(question) }),
+        known(Event::Paused { by: "ann".into(), reason: "wait".into() }),
+        known(Event::Unpaused { by: "ann".into() }),
         known(briefed(Brief::default())),
         known(Event::CallCancelled { op: OpNo(open), reason: "enough".into() }),
         known(Event::GroupFormed {

@@ -261,7 +261,9 @@ impl Future for Spawned {
         self.operation.poll(task).map(|reply| match reply {
             Reply::Spawned(child) => Ok(child),
             Reply::Resolved(Err(failure)) => Err(failure),
-            Reply::Resolved(Ok(_)) | Reply::NoSignal => Err(Failure::permanent("an answer of another kind")),
+            Reply::Resolved(Ok(_)) | Reply::NoSignal | Reply::Decided(_) => {
+                Err(Failure::permanent("an answer of another kind"))
+            }
         })
     }
 }

@@ -4,6 +4,7 @@
 //! replayed; what does not is executed again. Operations take their number when they are called for, not when they
 //! are polled, and enter the outbox; when the handler rests, the outbox is sequenced.
 
+mod approval;
 mod call;
 mod group;
 mod operation;
@@ -11,6 +12,7 @@ pub(crate) mod options;
 mod step;
 mod waker;
 
+pub use approval::{Approval, Decision};
 pub use call::{Call, Spawned};
 pub use group::{Answer, Answers, Group, GroupError};
 pub use operation::{Signal, SignalWithin, Sleep};
@@ -23,6 +25,7 @@ use crate::failure::{Failure, decode, encode};
 use crate::registry::Registry;
 use operation::Operation;
 use rejoin_machine::brief::Brief;
+use rejoin_machine::human::Verdict;
 use rejoin_machine::retry::Policy;
 use rejoin_machine::{Answer as Told, Issue, OpNo, Parent, Payload, RunId, Timestamp};
 use serde::Serialize;
@@ -106,6 +109,7 @@ pub(crate) enum Reply {
     Resolved(Result<Payload, Failure>),
     NoSignal,
     Spawned(RunId),
+    Decided(Verdict),
 }
 
 /// In which order pending operations were polled.
@@ -201,7 +205,9 @@ impl Context {
         let mut operation = self.operation(op);
         match std::future::poll_fn(|task| operation.poll(task)).await {
             Reply::Resolved(result) => result,
-            Reply::NoSignal | Reply::Spawned(_) => Err(Failure::permanent("an answer of another kind")),
+            Reply::NoSignal | Reply::Spawned(_) | Reply::Decided(_) => {
+                Err(Failure::permanent("an answer of another kind"))
+            }
         }
     }
 
@@ -447,6 +453,7 @@ impl Inner {
                 state.resolve(*op, Reply::Resolved(Ok(payload)), &mut wakers);
             }
             Told::NoSignal { op } => state.resolve(*op, Reply::NoSignal, &mut wakers),
+            Told::Decided { op, verdict } => state.resolve(*op, Reply::Decided((**verdict).clone()), &mut wakers),
             Told::Spawned { op, child } => state.resolve(*op, Reply::Spawned(*child), &mut wakers),
             Told::Cancel => {
                 let failure = cancel.cloned().unwrap_or_else(|| Failure::permanent("cancelled"));
@@ -564,6 +571,7 @@ fn operation_of(issue: &Issue) -> Option<OpNo> {
         | Issue::Call { op, .. }
         | Issue::Sleep { op, .. }
         | Issue::Await { op, .. }
+        | Issue::Ask { op, .. }
         | Issue::Group { op, .. } => Some(*op),
         Issue::CancelCall { .. }
         | Issue::Drop { .. }
@@ -576,6 +584,6 @@ fn operation_of(issue: &Issue) -> Option<OpNo> {
 fn take<T: DeserializeOwned>(what: &str, reply: Reply) -> Result<T, Failure> {
     match reply {
         Reply::Resolved(result) => decode(what, &result?),
-        Reply::NoSignal | Reply::Spawned(_) => Err(Failure::permanent("an answer of another kind")),
+        Reply::NoSignal | Reply::Spawned(_) | Reply::Decided(_) => Err(Failure::permanent("an answer of another kind")),
     }
 }

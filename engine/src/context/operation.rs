@@ -37,6 +37,14 @@ impl Operation {
         });
     }
 
+    /// What was called for, while it has not been sequenced.
+    pub(super) fn peek(&self, look: impl FnOnce(&Issue)) {
+        let state = self.inner.state.borrow();
+        if let Some(issue) = state.outbox.iter().rev().find(|issue| operation_of(issue) == Some(self.op)) {
+            look(issue);
+        }
+    }
+
     /// What is needed to end the child of a call before its time.
     pub(super) fn handle(&self) -> Handle {
         Handle { inner: self.inner.clone(), op: self.op }
@@ -108,7 +116,9 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
         self.operation.poll(task).map(|reply| match reply {
             Reply::Resolved(result) => result.map(drop),
-            Reply::NoSignal | Reply::Spawned(_) => Err(Failure::permanent("an answer of another kind")),
+            Reply::NoSignal | Reply::Spawned(_) | Reply::Decided(_) => {
+                Err(Failure::permanent("an answer of another kind"))
+            }
         })
     }
 }

@@ -94,6 +94,12 @@ impl Builder {
         self
     }
 
+    /// Declares a person of the project, who can be asked and can take over conversations.
+    pub fn person(mut self, name: impl Into<String>) -> Self {
+        self.registry.add_person(name.into());
+        self
+    }
+
     fn note(mut self, registered: Result<(), Taken>) -> Self {
         if let Err(Taken { name, version }) = registered {
             self.twice.get_or_insert((name, version));

@@ -7,7 +7,7 @@ use crate::listing::{self, Merged, PLACE, Times};
 use crate::projection::{RunRow, RunStatus, label_key, tables, text_key};
 use crate::replay;
 use crate::why::{Other, Stand, Why, why};
-use rejoin_machine::{Op, RunId, Timestamp};
+use rejoin_machine::{Op, Run, RunId, Timestamp};
 use rejoin_store::index::{Key, Listed, Table};
 use rejoin_store::{Chain, Lsn, Shard, StreamId, TOMBSTONE, Version};
 use std::collections::{BTreeMap, VecDeque};
@@ -82,6 +82,13 @@ pub enum Wait {
         /// How long.
         until: Option<Timestamp>,
     },
+    /// An answer of people.
+    Approval {
+        /// What they are asked.
+        question: String,
+        /// How long.
+        until: Option<Timestamp>,
+    },
 }
 
 impl Engine {
@@ -147,11 +154,21 @@ impl Engine {
     /// [`RunError::NotFound`], or [`RunError::History`] if its history cannot be used.
     pub fn describe(&self, run: RunId) -> Result<RunInfo, RunError> {
         let row = self.row(run)?.ok_or(RunError::NotFound(run))?;
-        let unusable = |reason: String| RunError::History { run, reason };
-        let history = self.read(run, Version(row.base), usize::MAX)?;
-        let state = replay::state(run, &history).map_err(|error| unusable(format!("{error:?}")))?;
-        let waits = state.run.operations().map(|(_, op)| wait_of(op)).collect();
+        let waits = self.fold(run, &row)?.operations().map(|(_, op)| wait_of(op)).collect();
         Ok(RunInfo { id: run, row, waits })
+    }
+
+    /// A run as its history makes it.
+    pub(super) fn state(&self, run: RunId) -> Result<Run, RunError> {
+        let row = self.row(run)?.ok_or(RunError::NotFound(run))?;
+        self.fold(run, &row)
+    }
+
+    fn fold(&self, run: RunId, row: &RunRow) -> Result<Run, RunError> {
+        let history = self.read(run, Version(row.base), usize::MAX)?;
+        let unusable = |error| RunError::History { run, reason: format!("{error:?}") };
+        let activation = replay::state(run, &history).map_err(unusable)?;
+        Ok(activation.take_run())
     }
 
     /// Why a run does not move: what it waits for, since when, and who or what can still bring it.
@@ -243,6 +260,9 @@ fn wait_of(op: &Op) -> Wait {
         Op::Call { child, deadline, .. } => Wait::Child { run: *child, until: *deadline },
         Op::Timer { at } => Wait::Timer { at: *at },
         Op::Signal { name, deadline } => Wait::Signal { name: name.clone(), until: *deadline },
+        Op::Approval(pending) => {
+            Wait::Approval { question: pending.approval.question.clone(), until: pending.approval.expires_at }
+        }
     }
 }
 

@@ -149,7 +149,7 @@ fn new_id(now: Timestamp, mut chance: impl FnMut() -> u64) -> RunId {
 
 /// A run.
 pub struct RunHandle<O> {
-    engine: Engine,
+    pub(super) engine: Engine,
     id: RunId,
     output: PhantomData<fn() -> O>,
 }

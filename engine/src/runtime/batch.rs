@@ -320,6 +320,7 @@ impl Shard {
             let name = (machine.trigger().project.clone(), queue.clone());
             self.queues.note(name, run, &events);
         }
+        let mut goes_on = false;
         for event in &events {
             match event {
                 Event::StepScheduled { op, .. } => {
@@ -338,7 +339,8 @@ impl Shard {
                     let task = machine.outstanding_step(*op);
                     self.owed.extend(task.map(|task| Owed::Step(run, task)));
                 }
-                Event::CancelRequested { .. } => self.steps.begin_no_more(run),
+                Event::CancelRequested { .. } | Event::Paused { .. } => self.steps.begin_no_more(run),
+                Event::Unpaused { .. } => goes_on = true,
                 Event::CancelDelivered { .. } | Event::ContinuedAsNew(_) => {
                     self.steps.stop_all(run);
                     self.workers.stop_all(run);
@@ -351,6 +353,9 @@ impl Shard {
                 }
                 _ => {}
             }
+        }
+        if goes_on {
+            self.owe_steps(run, time);
         }
     }
 

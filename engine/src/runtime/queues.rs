@@ -44,7 +44,7 @@ impl Queues {
                 Event::Started => drop(queue.under_way.insert(run)),
                 Event::Briefed(_) => queue.more = true,
                 // It stands where it stood before: perhaps in front of those that memory knows.
-                Event::Unwedged => (queue.window, queue.more) = (VecDeque::new(), true),
+                Event::Unwedged | Event::Unpaused { .. } => (queue.window, queue.more) = (VecDeque::new(), true),
                 event if event.is_terminal() => drop(queue.under_way.remove(&run)),
                 _ => {}
             }

@@ -227,7 +227,8 @@ impl Shard {
         if self.failed.is_none() {
             let now = self.ports.clock.now();
             match self.timers.refill(&*self.log, now, self.sizes.timers) {
-                Ok(()) => {}
+                // What was beyond the window may be due already.
+                Ok(()) => self.more_due |= self.timers.is_due(now),
                 Err(failure @ Failure::Index(_)) => {
                     tracing::error!(%failure, "runs that are due in more than a minute are not woken until a restart makes the index again");
                     self.timers.wait_until(now.after(WITHOUT_INDEX));
@@ -464,17 +465,22 @@ impl Shard {
                 Err(refusal) => return self.give_up(run, &refusal),
             }
         }
-        let Some(active) = self.runs.get(&run) else { return };
-        for effect in active.activation.run.outstanding() {
-            if let Effect::RunStep(task) = effect
-                && task.is_due(now)
-                && !self.has_answered(run, task)
-            {
-                self.owed.push(Owed::Step(run, task));
-            }
+        self.owe_steps(run, now);
+        let due = self.runs.get(&run).map(|active| active.activation.run.next_due(now));
+        if let Some(due) = due {
+            self.timers.keep(run, due);
         }
-        let due = active.activation.run.next_due(now);
-        self.timers.keep(run, due);
+    }
+
+    /// The attempts that are due, and have not answered, are owed to the world.
+    pub(super) fn owe_steps(&mut self, run: RunId, now: Timestamp) {
+        let Some(active) = self.runs.get(&run) else { return };
+        let due = active.activation.run.outstanding().filter_map(|effect| match effect {
+            Effect::RunStep(task) if task.is_due(now) && !self.has_answered(run, task) => Some(Owed::Step(run, task)),
+            Effect::RunStep(_) | Effect::Start | Effect::CancelChild { .. } => None,
+        });
+        let due: Vec<Owed> = due.collect();
+        self.owed.extend(due);
     }
 
     /// Whether the attempt has its result, which waits for room on the disk.

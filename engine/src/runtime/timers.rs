@@ -55,6 +55,11 @@ impl Timers {
         }
     }
 
+    /// Whether a run is due at `now`.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        self.near.first().is_some_and(|(due, _)| *due <= now)
+    }
+
     /// Takes the run that is due first, if one is due at `now`.
     pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<RunId> {
         let (due, run) = *self.near.first()?;

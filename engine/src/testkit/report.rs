@@ -245,6 +245,9 @@ fn unended(f: &mut fmt::Formatter<'_>, workflow: &str, waits: &[Wait]) -> fmt::R
                     None => write!(f, ": a step may wait for nothing outside the simulated process; give it a fake")?,
                 }
             }
+            Wait::Approval { question, .. } => {
+                write!(f, "\n      it asks people {question:?}: answer in .during(|run| async move {{ .. }})")?;
+            }
             Wait::Child { .. } => write!(f, "\n      it waits for a child")?,
             Wait::Timer { .. } => write!(f, "\n      it sleeps")?,
         }

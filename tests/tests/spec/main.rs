@@ -3,6 +3,7 @@
 mod agents;
 mod grants;
 mod groups;
+mod people;
 mod workers;
 
 use rejoin::testkit::{Simulation, World};

@@ -4,6 +4,7 @@ use super::{Dice, RUN};
 use rejoin_machine::brief::{self, Brief, Callee, Given, Terms};
 use rejoin_machine::call::{GroupMode, Mode, OnTimeout};
 use rejoin_machine::cancel::Cause;
+use rejoin_machine::human::{Ask, Verdict};
 use rejoin_machine::retry::Policy;
 use rejoin_machine::{
     CallKey, Command, Failure, Issue, Limits, Op, OpNo, Origin, Outcome, Run, RunId, SignalId, Span, Target, Timestamp,
@@ -27,6 +28,10 @@ enum Kind {
     Call,
     Sleep,
     Await,
+    Decide,
+    Pause,
+    Unpause,
+    Ask,
     CancelCall,
     Group,
     Drop,
@@ -41,13 +46,17 @@ const KINDS: &[(u8, Kind)] = &[
     (36, Kind::Step),
     (32, Kind::Call),
     (14, Kind::Sleep),
-    (18, Kind::Await),
+    (12, Kind::Await),
     (30, Kind::EndAttempt),
     (4, Kind::TakeAttempt),
     (2, Kind::ReturnAttempt),
     (30, Kind::ResolveCall),
-    (18, Kind::Signal),
-    (32, Kind::Wake),
+    (6, Kind::Decide),
+    (1, Kind::Pause),
+    (3, Kind::Unpause),
+    (6, Kind::Ask),
+    (14, Kind::Signal),
+    (26, Kind::Wake),
     (4, Kind::CancelCall),
     (1, Kind::Group),
     (6, Kind::Drop),
@@ -134,6 +143,12 @@ pub fn command(dice: &mut Dice<'_>, run: &Run, next: OpNo, now: Timestamp) -> Co
         Kind::Call => call(dice, op),
         Kind::Sleep => Command::Issue(Issue::Sleep { op, until: dice.time(now) }),
         Kind::Await => Command::Issue(Issue::Await { op, name: dice.name(), timeout: dice.maybe_span() }),
+        Kind::Decide => {
+            Command::Decide { op: known_op(dice, run, next), token: [dice.byte() % 2; 16], verdict: verdict(dice) }
+        }
+        Kind::Pause => Command::Pause { by: dice.name(), reason: dice.name() },
+        Kind::Unpause => Command::Unpause { by: dice.name() },
+        Kind::Ask => Command::Issue(Issue::Ask { op, ask: Box::new(ask(dice)) }),
         Kind::CancelCall => Command::Issue(Issue::CancelCall { op: known_op(dice, run, next), reason: dice.name() }),
         Kind::Group => {
             let members = vec![(dice.name(), known_op(dice, run, next))];
@@ -157,7 +172,7 @@ fn attempt(dice: &mut Dice<'_>, run: &Run) -> (OpNo, u32) {
         .operations()
         .filter_map(|(op, pending)| match pending {
             Op::Step(step) => Some((op, step.attempt)),
-            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } => None,
+            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) => None,
         })
         .collect();
     let (op, attempt) = if steps.is_empty() { (OpNo(0), 1) } else { dice.pick(&steps) };
@@ -201,6 +216,21 @@ fn step(dice: &mut Dice<'_>, op: OpNo) -> Command {
         final_codes: if dice.once_in(4) { vec!["b".into(), "step-timeout".into()] } else { Vec::new() },
     };
     Command::Issue(Issue::Step { op, name: dice.name(), policy, timeout: dice.maybe_span() })
+}
+
+pub fn verdict(dice: &mut Dice<'_>) -> Verdict {
+    Verdict { answer: dice.name(), by: dice.name(), comment: dice.once_in(2).then(|| dice.name()) }
+}
+
+fn ask(dice: &mut Dice<'_>) -> Ask {
+    Ask {
+        question: dice.name(),
+        answers: vec![dice.name(), dice.name()],
+        persons: vec![dice.name(), dice.name()],
+        token: [dice.byte() % 2; 16],
+        within: dice.maybe_span(),
+        escalations: (0..dice.below(3)).map(|_| (dice.span(), vec![dice.name()])).collect(),
+    }
 }
 
 /// What a run was given, where it was given anything.

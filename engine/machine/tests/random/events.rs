@@ -1,15 +1,16 @@
 //! Random events, such as no machine has decided.
 
-use super::commands::{brief, trigger};
+use super::commands::{brief, trigger, verdict};
 use super::{Dice, RUN};
 use rejoin_machine::call::{GroupMode, Mode, OnTimeout};
 use rejoin_machine::cancel::Cause;
+use rejoin_machine::human::{Approval, Escalation};
 use rejoin_machine::retry::Policy;
 use rejoin_machine::signal::Buffered;
 use rejoin_machine::{Boundary, CallKey, Carried, Event, OpNo, RunId, SignalId, Target, Timestamp};
 
 /// How many kinds of events there are.
-const KINDS: usize = 36;
+const KINDS: usize = 42;
 
 /// Any event.
 pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
@@ -37,6 +38,12 @@ pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
         15 => Event::OperationDropped { op: op(dice) },
         34 => Event::AttemptTaken { op: op(dice), attempt: u32::from(dice.byte() % 3), worker: dice.name() },
         35 => Event::AttemptReturned { op: op(dice), attempt: u32::from(dice.byte() % 3) },
+        36 => Event::ApprovalRequested { op: op(dice), approval: Box::new(approval(dice, now)) },
+        37 => Event::ApprovalEscalated { op: op(dice) },
+        38 => Event::ApprovalDecided { op: op(dice), verdict: Box::new(verdict(dice)) },
+        39 => Event::ApprovalExpired { op: op(dice) },
+        40 => Event::Paused { by: dice.name(), reason: dice.name() },
+        41 => Event::Unpaused { by: dice.name() },
         31 => Event::Briefed(Box::new(brief(dice, now))),
         32 => Event::CallCancelled { op: op(dice), reason: dice.name() },
         33 => Event::GroupFormed {
@@ -74,6 +81,19 @@ fn of_operations(kind: usize, dice: &mut Dice<'_>, now: Timestamp) -> Event {
         28 => Event::SignalAwaited { op, name: dice.name(), deadline: dice.once_in(2).then(|| dice.time(now)) },
         29 => Event::SignalDelivered { op, id: signal(dice) },
         _ => Event::SignalTimedOut { op },
+    }
+}
+
+fn approval(dice: &mut Dice<'_>, now: Timestamp) -> Approval {
+    Approval {
+        question: dice.name(),
+        answers: vec![dice.name()],
+        persons: vec![dice.name()],
+        token: [dice.byte() % 2; 16],
+        expires_at: dice.once_in(2).then(|| dice.time(now)),
+        escalations: (0..dice.below(3))
+            .map(|_| Escalation { at: dice.time(now), persons: vec![dice.name()] })
+            .collect(),
     }
 }
 

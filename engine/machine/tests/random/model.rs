@@ -2,6 +2,7 @@
 
 use rejoin_machine::brief::Brief;
 use rejoin_machine::call::Mode;
+use rejoin_machine::human::Approval;
 use rejoin_machine::{Boundary, CallKey, Effect, Event, OpNo, Run, RunId, SignalId, Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,7 @@ enum Pending {
     Call { child: RunId, deadline: Option<Timestamp>, cancelled: bool },
     Timer { at: Timestamp },
     Wait { name: String, deadline: Option<Timestamp> },
+    Question { approval: Box<Approval>, escalated: usize },
 }
 
 /// A run as its events alone say.
@@ -28,6 +30,7 @@ enum Pending {
 pub struct Model {
     life: Life,
     wedged: bool,
+    paused: bool,
     incarnation: u32,
     deadline: Option<Timestamp>,
     brief: Brief,
@@ -55,6 +58,7 @@ impl Model {
         Model {
             life: Life::Created,
             wedged: false,
+            paused: false,
             incarnation: 0,
             deadline,
             brief: Brief::default(),
@@ -103,6 +107,11 @@ impl Model {
             }
             Event::Wedged { .. } => assert!(!std::mem::replace(&mut self.wedged, true)),
             Event::Unwedged => assert!(std::mem::replace(&mut self.wedged, false)),
+            Event::Paused { .. } => {
+                assert!(matches!(self.life, Life::Created | Life::Running), "who is to end does not stand still");
+                assert!(!std::mem::replace(&mut self.paused, true));
+            }
+            Event::Unpaused { .. } => assert!(std::mem::replace(&mut self.paused, false)),
             Event::SignalReceived { id, name, .. } => {
                 assert!(self.seen.insert(*id), "each signal id is taken once");
                 self.signals.push((*id, name.clone()));
@@ -158,6 +167,12 @@ impl Model {
                 }
             }
             Event::GroupFormed { op, .. } => self.number(*op),
+            Event::ApprovalRequested { op, approval } => {
+                self.open(*op, Pending::Question { approval: approval.clone(), escalated: 0 });
+            }
+            Event::ApprovalEscalated { .. } | Event::ApprovalDecided { .. } | Event::ApprovalExpired { .. } => {
+                self.answer(event, time);
+            }
             Event::TimerSet { op, at } => self.open(*op, Pending::Timer { at: *at }),
             Event::TimerFired { op } => {
                 assert!(matches!(self.close(*op), Pending::Timer { at } if at <= time), "never early");
@@ -179,6 +194,30 @@ impl Model {
         }
     }
 
+    /// A question is escalated, answered by somebody who is asked, or too old.
+    fn answer(&mut self, event: &Event, time: Timestamp) {
+        match event {
+            Event::ApprovalEscalated { op } => {
+                let Some(Pending::Question { approval, escalated }) = self.pending.get_mut(op) else {
+                    panic!("no question")
+                };
+                assert!(approval.escalations[*escalated].at <= time, "never early");
+                *escalated += 1;
+            }
+            Event::ApprovalDecided { op, verdict } => {
+                let Pending::Question { approval, escalated } = self.close(*op) else { panic!("no question") };
+                let later = approval.escalations.iter().take(escalated).flat_map(|escalation| &escalation.persons);
+                assert!(approval.persons.iter().chain(later).any(|person| *person == verdict.by), "nobody asked them");
+                assert!(approval.answers.contains(&verdict.answer), "it is no answer");
+            }
+            Event::ApprovalExpired { op } => {
+                let Pending::Question { approval, .. } = self.close(*op) else { panic!("no question") };
+                assert!(approval.expires_at.is_some_and(|at| at <= time), "never early");
+            }
+            other => panic!("the model does not know {other:?}"),
+        }
+    }
+
     /// A worker takes an attempt that nobody has, or gives back one that it has.
     fn hand(&mut self, op: OpNo, which: u32, to: Option<String>) {
         let Some(Pending::Step { attempt, worker, .. }) = self.pending.get_mut(&op) else { panic!("no step") };
@@ -191,12 +230,16 @@ impl Model {
         self.life = to;
         if to == Life::Ended {
             self.pending.clear();
-            self.wedged = false;
+            (self.wedged, self.paused) = (false, false);
         }
     }
 
     fn check_heard(&self) {
-        assert!(matches!(self.life, Life::Running | Life::Compensating) && !self.wedged, "nobody hears the handler");
+        assert!(matches!(self.life, Life::Running | Life::Compensating) && !self.is_held(), "nobody hears the handler");
+    }
+
+    fn is_held(&self) -> bool {
+        self.wedged || self.paused
     }
 
     fn number(&mut self, op: OpNo) {
@@ -279,7 +322,7 @@ impl Model {
         let owed: Vec<Effect> = run.outstanding().collect();
         assert_eq!(
             owed.contains(&Effect::Start),
-            self.life == Life::Created && !self.wedged && (self.brief.queue.is_none() || self.incarnation > 0)
+            self.life == Life::Created && !self.is_held() && (self.brief.queue.is_none() || self.incarnation > 0)
         );
         let steps: Vec<(OpNo, u32, Timestamp)> = owed
             .iter()
@@ -288,7 +331,7 @@ impl Model {
                 Effect::Start | Effect::CancelChild { .. } => None,
             })
             .collect();
-        let executes = matches!(self.life, Life::Running | Life::Compensating) && !self.wedged;
+        let executes = matches!(self.life, Life::Running | Life::Compensating) && !self.is_held();
         assert_eq!(steps, if executes { self.steps() } else { Vec::new() }, "steps owed: scheduled less ended");
         let told: BTreeSet<RunId> = owed
             .iter()
@@ -320,7 +363,7 @@ impl Model {
     fn steps(&self) -> Vec<(OpNo, u32, Timestamp)> {
         let step = |(op, pending): (&OpNo, &Pending)| match pending {
             Pending::Step { attempt, at, .. } => Some((*op, *attempt, *at)),
-            Pending::Call { .. } | Pending::Timer { .. } | Pending::Wait { .. } => None,
+            Pending::Call { .. } | Pending::Timer { .. } | Pending::Wait { .. } | Pending::Question { .. } => None,
         };
         self.pending.iter().filter_map(step).collect()
     }
@@ -330,7 +373,10 @@ impl Model {
             return None;
         }
         let of = |pending: &Pending| match pending {
-            Pending::Step { .. } if self.wedged => [None, None],
+            Pending::Step { .. } if self.is_held() => [None, None],
+            Pending::Question { approval, escalated } => {
+                [approval.expires_at, approval.escalations.get(*escalated).map(|next| next.at)]
+            }
             Pending::Step { at, timeout, attempt, .. } => {
                 [timeout.map(|timeout| at.after(timeout)), Some(*at).filter(|at| *attempt > 1 && *at > now)]
             }

@@ -67,16 +67,18 @@ impl<'a> Calls<'a> {
         }
     }
 
+    fn call_cancelled(&mut self, op: OpNo, entry: &Entry, report: &mut Report<'_>) {
+        if let Some((child, _)) = self.open.get(&op).copied() {
+            self.must_end(child, "the call was cancelled", entry, report);
+        }
+    }
+
     fn take(&mut self, event: &'a Event, entry: &Entry, report: &mut Report<'_>) {
         let record = entry.version;
         match event {
             Event::ContinuedAsNew(boundary) => self.begin_anew(boundary, record, report),
             Event::ChildTriggered { .. } => self.begin(event, record, report),
-            Event::CallCancelled { op, .. } => {
-                if let Some((child, _)) = self.open.get(op).copied() {
-                    self.must_end(child, "the call was cancelled", entry, report);
-                }
-            }
+            Event::CallCancelled { op, .. } => self.call_cancelled(*op, entry, report),
             Event::ChildCompleted { op, .. }
             | Event::ChildFailed { op, .. }
             | Event::ChildCancelled { op, .. }

@@ -56,7 +56,8 @@ fn order(model: &Model, of: &Listing, runs: &[ListedRun], report: &mut Report<'_
 fn fold<'a>(run: RunId, history: impl Iterator<Item = &'a Entry>) -> Option<ListedRun> {
     let mut trigger: Option<&Trigger> = None;
     let mut steps: BTreeSet<OpNo> = BTreeSet::new();
-    let (mut status, mut before, mut wedged, mut records) = (RunStatus::Created, RunStatus::Created, false, 0);
+    let (mut status, mut before, mut records) = (RunStatus::Created, RunStatus::Created, 0);
+    let (mut wedged, mut paused) = (false, false);
     for entry in history {
         records += 1;
         for event in &entry.transition.events {
@@ -79,6 +80,8 @@ fn fold<'a>(run: RunId, history: impl Iterator<Item = &'a Entry>) -> Option<List
                 }
                 Event::Wedged { .. } => wedged = true,
                 Event::Unwedged => wedged = false,
+                Event::Paused { .. } => paused = true,
+                Event::Unpaused { .. } => paused = false,
                 Event::Completed { .. } => before = RunStatus::Completed,
                 Event::Failed { .. } => before = RunStatus::Failed,
                 Event::TimedOut { .. } => before = RunStatus::TimedOut,
@@ -89,6 +92,7 @@ fn fold<'a>(run: RunId, history: impl Iterator<Item = &'a Entry>) -> Option<List
         status = match before {
             closed if closed.is_closed() => closed,
             _ if wedged => RunStatus::Wedged,
+            _ if paused => RunStatus::Paused,
             RunStatus::Running if steps.is_empty() => RunStatus::Suspended,
             other => other,
         };

@@ -49,7 +49,7 @@ impl Known {
 }
 
 impl Model {
-    /// The durable histories of all runs that exist; then those of each tree that was deleted.
+    /// The durable histories of all runs that exist, or whose trees do; then those of each tree that was deleted.
     pub fn histories(&self) -> Vec<Histories> {
         let entries = |known: &[Known]| -> Vec<Entry> { known.iter().map(|known| known.entry.clone()).collect() };
         let mut all = vec![self.live.iter().map(|(run, known)| (*run, entries(known))).collect()];
@@ -60,6 +60,10 @@ impl Model {
             if run == root {
                 all.extend(trees.remove(root));
             }
+        }
+        // A deletion that a full disk has interrupted: the rest of the tree is judged with what is gone.
+        for (run, history) in trees.into_values().flatten() {
+            all[0].entry(run).or_insert(history);
         }
         all
     }

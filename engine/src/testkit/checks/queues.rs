@@ -60,7 +60,7 @@ impl Queues {
                 }
             }
             Event::Started => self.started(run, report),
-            Event::Wedged { .. } => drop(self.odd.insert(run)),
+            Event::Wedged { .. } | Event::Paused { .. } => drop(self.odd.insert(run)),
             event if event.is_terminal() => self.forget(run),
             _ => {}
         }

@@ -37,6 +37,7 @@ struct Waiting<'a> {
     /// It begins when it is its turn: others know when that is.
     queued: bool,
     continued: bool,
+    paused: bool,
     ended: bool,
     wedged: Option<&'a str>,
     deadline: Option<Timestamp>,
@@ -63,6 +64,8 @@ impl<'a> Waiting<'a> {
             }
             Event::Wedged { reason } => self.wedged = Some(reason),
             Event::Unwedged => self.wedged = None,
+            Event::Paused { .. } => self.paused = true,
+            Event::Unpaused { .. } => self.paused = false,
             event if event.is_terminal() => self.ended = true,
             operation => self.operation(operation),
         }
@@ -75,6 +78,9 @@ impl<'a> Waiting<'a> {
                 (op, Some(Wait::Child(*child, *deadline)))
             }
             Event::TimerSet { op, at } => (op, Some(Wait::Until(*at))),
+            Event::ApprovalRequested { op, approval } => {
+                (op, Some(approval.expires_at.map_or(Wait::Signal, Wait::Until)))
+            }
             Event::SignalAwaited { op, deadline, .. } => (op, Some(deadline.map_or(Wait::Signal, Wait::Until))),
             Event::StepCompleted { op, .. }
             | Event::StepFailed { op, .. }
@@ -85,6 +91,8 @@ impl<'a> Waiting<'a> {
             | Event::TimerFired { op }
             | Event::SignalDelivered { op, .. }
             | Event::SignalTimedOut { op }
+            | Event::ApprovalDecided { op, .. }
+            | Event::ApprovalExpired { op }
             | Event::OperationDropped { op } => (op, None),
             _ => return,
         };
@@ -113,6 +121,7 @@ impl<'a> Waiting<'a> {
             () if self.ended => return None,
             () if passed(self.deadline) && !self.cancelled => ("E9", "goes on beyond its deadline"),
             () if passed(self.grace) => ("E9", "goes on beyond its grace"),
+            () if self.paused => return None,
             () if !self.started && self.queued => return None,
             () if !self.started && !self.cancelled => ("E5", "was triggered and never started"),
             () if waits_for_step && !silent => ("E5", "waits for a step that nobody executes"),

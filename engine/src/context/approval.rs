@@ -1,0 +1,143 @@
+//! Questions to people.
+
+use super::operation::Operation;
+use super::{Context, Reply};
+use crate::failure::Failure;
+use rejoin_machine::human::Ask;
+use rejoin_machine::{FailureKind, Issue};
+use serde_json::Value;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+/// What people have answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The answer, one of those that were offered.
+    pub answer: String,
+    /// Who gave it.
+    pub by: String,
+    /// What they said about it.
+    pub comment: Option<String>,
+}
+
+impl Context {
+    /// Asks people, and waits for the first valid answer. Offer the answers and name the persons, who are declared with
+    /// [`Builder::person`](crate::Builder::person).
+    ///
+    /// ```
+    /// # use rejoin::{Context, Failure, time::{days, hours}};
+    /// async fn handler(ctx: Context, draft: String) -> Result<String, Failure> {
+    ///     let decision = ctx
+    ///         .approval(format!("Publish this? {draft}"))
+    ///         .answers(["approve", "reject", "revise"])
+    ///         .persons(["ann"])
+    ///         .escalate(hours(4), ["bob"])
+    ///         .within(days(2))
+    ///         .await?;
+    ///     Ok(decision.answer)
+    /// }
+    /// ```
+    pub fn approval(&self, question: impl Into<String>) -> Approval {
+        let op = self.inner.number();
+        let mut token = [0; 16];
+        token.copy_from_slice(&self.inner.state.borrow_mut().random.next());
+        let ask = Ask { question: question.into(), token, ..Ask::default() };
+        self.inner.push_issue(Issue::Ask { op, ask: Box::new(ask) });
+        Approval { operation: self.operation(op), ctx: self.clone(), trouble: None }
+    }
+}
+
+/// A question to people; its output is their decision. Fails as timed out with the code `approval-expired` where nobody
+/// answers in time.
+#[must_use = "a question that is dropped at once is never asked"]
+pub struct Approval {
+    operation: Operation,
+    ctx: Context,
+    trouble: Option<Failure>,
+}
+
+impl Approval {
+    /// The answers that may be given.
+    pub fn answers<A: Into<String>>(self, answers: impl IntoIterator<Item = A>) -> Self {
+        let answers: Vec<String> = answers.into_iter().map(Into::into).collect();
+        self.amend(|ask| ask.answers.extend(answers))
+    }
+
+    /// Who may answer.
+    pub fn persons<P: Into<String>>(mut self, persons: impl IntoIterator<Item = P>) -> Self {
+        let persons = self.known(persons);
+        self.amend(|ask| ask.persons.extend(persons))
+    }
+
+    /// Who may answer too, if nobody has after so long.
+    pub fn escalate<P: Into<String>>(mut self, after: Duration, persons: impl IntoIterator<Item = P>) -> Self {
+        let persons = self.known(persons);
+        self.amend(|ask| ask.escalations.push((after.into(), persons)))
+    }
+
+    /// How long it may take.
+    pub fn within(self, limit: Duration) -> Self {
+        self.amend(|ask| ask.within = Some(limit.into()))
+    }
+
+    fn known<P: Into<String>>(&mut self, persons: impl IntoIterator<Item = P>) -> Vec<String> {
+        let persons: Vec<String> = persons.into_iter().map(Into::into).collect();
+        let registry = &self.ctx.inner.registry;
+        if let Some(unknown) = persons.iter().find(|person| !registry.is_person(person)) {
+            let message = format!("there is no person {unknown:?} in the project; declare them with Builder::person");
+            self.trouble.get_or_insert(refused("unknown-person", message));
+        }
+        persons
+    }
+
+    fn amend(self, amend: impl FnOnce(&mut Ask)) -> Self {
+        self.operation.amend(|issue| {
+            if let Issue::Ask { ask, .. } = issue {
+                amend(ask);
+            }
+        });
+        self
+    }
+
+    /// Why it makes no sense, if it does not.
+    fn trouble(&mut self) -> Option<Failure> {
+        let mut lacks = None;
+        // Looked at before it is sequenced; later there is nothing to look at.
+        self.operation.peek(|issue| {
+            if let Issue::Ask { ask, .. } = issue {
+                lacks = match () {
+                    () if ask.answers.is_empty() => Some("it offers no answer"),
+                    () if ask.persons.is_empty() => Some("it asks nobody"),
+                    () => None,
+                };
+            }
+        });
+        let lacks = lacks.map(|what| refused("incomplete-approval", format!("the approval makes no sense: {what}")));
+        self.trouble.take().or(lacks)
+    }
+}
+
+fn refused(code: &str, message: String) -> Failure {
+    Failure::make(FailureKind::Refused, code.to_owned(), message, Value::Null, false)
+}
+
+impl Future for Approval {
+    type Output = Result<Decision, Failure>;
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        if let Some(trouble) = self.trouble() {
+            return Poll::Ready(Err(trouble));
+        }
+        self.operation.poll(task).map(|reply| match reply {
+            Reply::Decided(verdict) => {
+                Ok(Decision { answer: verdict.answer, by: verdict.by, comment: verdict.comment })
+            }
+            Reply::NoSignal => {
+                let message = "nobody answered in time".to_owned();
+                Err(Failure::make(FailureKind::TimedOut, "approval-expired".to_owned(), message, Value::Null, false))
+            }
+            Reply::Resolved(Err(failure)) => Err(failure),
+            Reply::Resolved(Ok(_)) | Reply::Spawned(_) => Err(Failure::permanent("an answer of another kind")),
+        })
+    }
+}
