@@ -59,6 +59,10 @@ fn open(number: OpNo, op: &Op) -> Details {
             kind("child").run("run", *child).given(*deadline, |it, until| it.time("until", until))
         }
         Op::Timer { at } => kind("timer").time("at", *at),
+        Op::Approval(pending) => kind("approval")
+            .text("question", &pending.approval.question)
+            .json("persons", &pending.approval.persons)
+            .given(pending.approval.expires_at, |it, until| it.time("until", until)),
         Op::Signal { name, deadline } => {
             kind("signal").text("name", name).given(*deadline, |it, until| it.time("until", until))
         }

@@ -167,12 +167,6 @@ impl Model {
                 }
             }
             Event::GroupFormed { op, .. } => self.number(*op),
-            Event::ApprovalRequested { op, approval } => {
-                self.open(*op, Pending::Question { approval: approval.clone(), escalated: 0 });
-            }
-            Event::ApprovalEscalated { .. } | Event::ApprovalDecided { .. } | Event::ApprovalExpired { .. } => {
-                self.answer(event, time);
-            }
             Event::TimerSet { op, at } => self.open(*op, Pending::Timer { at: *at }),
             Event::TimerFired { op } => {
                 assert!(matches!(self.close(*op), Pending::Timer { at } if at <= time), "never early");
@@ -190,13 +184,16 @@ impl Model {
                     self.awaited.remove(&child);
                 }
             }
-            other => panic!("the model does not know {other:?}"),
+            question => self.answer(question, time),
         }
     }
 
-    /// A question is escalated, answered by somebody who is asked, or too old.
+    /// A question is asked, escalated, answered by somebody who is asked, or too old.
     fn answer(&mut self, event: &Event, time: Timestamp) {
         match event {
+            Event::ApprovalRequested { op, approval } => {
+                self.open(*op, Pending::Question { approval: approval.clone(), escalated: 0 });
+            }
             Event::ApprovalEscalated { op } => {
                 let Some(Pending::Question { approval, escalated }) = self.pending.get_mut(op) else {
                     panic!("no question")
