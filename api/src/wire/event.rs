@@ -108,6 +108,20 @@ fn details(event: &Event, operations: &mut Operations) -> Details {
         }
         Event::CancelDelivered { until } => none.time("until", *until),
         Event::Wedged { reason } => none.text("reason", reason),
+        Event::Briefed(brief) => briefed(brief),
+        other => of_others(other, operations),
+    }
+}
+
+/// Groups, workers and people.
+fn of_others(event: &Event, operations: &mut Operations) -> Details {
+    let none = Details::default();
+    match event {
+        Event::CallCancelled { op, reason } => operations.details(*op).text("reason", reason),
+        Event::GroupFormed { op, name, mode, members } => {
+            let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+            none.op(*op).text("group", name).text("mode", mode_of(*mode)).json("items", &names)
+        }
         Event::AttemptTaken { op, attempt, worker } => {
             operations.details(*op).number("attempt", *attempt).text("worker", worker)
         }
@@ -126,12 +140,8 @@ fn details(event: &Event, operations: &mut Operations) -> Details {
         Event::ApprovalEscalated { op } | Event::ApprovalExpired { op } => none.op(*op),
         Event::Paused { by, reason } => none.text("by", by).text("reason", reason),
         Event::Unpaused { by } => none.text("by", by),
-        Event::Briefed(brief) => briefed(brief),
-        Event::CallCancelled { op, reason } => operations.details(*op).text("reason", reason),
-        Event::GroupFormed { op, name, mode, members } => {
-            let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-            none.op(*op).text("group", name).text("mode", mode_of(*mode)).json("items", &names)
-        }
+        // The rest has its words above.
+        _ => none,
     }
 }
 
