@@ -9,7 +9,7 @@ use crate::failure::{Failure, panic_message};
 use crate::history::Entry;
 use crate::registry::{HandlerFuture, Registry};
 use crate::replay::{self, Place};
-use rejoin_machine::brief::Brief;
+use rejoin_machine::brief::{Brief, Terms};
 use rejoin_machine::{
     Answer, Command, Effect, Event, Failure as StoredFailure, FailureKind, IllegalEvent, Issue, Limits, OpNo, Outcome,
     Payload, Rejection, Run, RunId, Status, Timestamp, Transition, Trigger,
@@ -135,7 +135,12 @@ impl Activation {
     ) -> Result<Advance, Trouble> {
         let mut advance = Advance::default();
         let was_suspended = self.run.is_suspended();
+        let call = match &command {
+            Command::Participate(call) => Some((call.input.clone(), call.terms.clone())),
+            _ => None,
+        };
         for event in self.run.decide(command, now, limits).map_err(Trouble::Rejected)? {
+            self.commission(&event, &call, now, &mut advance);
             self.happen(event, now, &mut advance);
         }
         let fed = !self.unfed.is_empty();
@@ -172,14 +177,20 @@ impl Activation {
             self.run.decide(Command::Issue(Issue::Return(Err(failure))), now, limits)
         });
         for event in decided.unwrap_or_default() {
-            if let (Event::ChildTriggered { child, .. }, Some((input, terms))) = (&event, &call) {
-                let made = self.run.child_of(&event, input.clone(), terms.clone(), now);
-                advance.children.extend(made.map(|(trigger, brief)| (*child, Commission { trigger, brief })));
-            }
+            self.commission(&event, &call, now, advance);
             self.happen(event, now, advance);
         }
         if matches!(self.run.status(), Status::Closed(_)) {
             self.discard_handler();
+        }
+    }
+
+    /// What a call makes, if the event is one.
+    fn commission(&self, event: &Event, call: &Option<(Payload, Terms)>, now: Timestamp, advance: &mut Advance) {
+        let (Event::ChildTriggered { child, .. } | Event::ParticipantCalled { child, .. }) = event else { return };
+        if let Some((input, terms)) = call {
+            let made = self.run.child_of(event, input.clone(), terms.clone(), now);
+            advance.children.extend(made.map(|(trigger, brief)| (*child, Commission { trigger, brief })));
         }
     }
 

@@ -2,12 +2,14 @@
 
 mod builder;
 mod human;
+mod participant;
 mod read;
 mod request;
 mod worker;
 
 pub use builder::Builder;
 pub use human::{ApprovalToken, OpenApproval};
+pub use participant::{Participant, ParticipantCall, RunToken};
 pub use read::{Filter, Follow, Page, RunInfo, Wait};
 pub use request::{CancelRequest, RunHandle, SignalRequest, TriggerRequest};
 pub use worker::{Task as WorkerTask, Worker};
@@ -40,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) project: String,
     pub(crate) settings: Settings,
+    /// What run tokens are signed with.
+    pub(crate) secret: [u8; 32],
     pub(crate) sizes: Sizes,
     /// The shard's thread; none where somebody else drives it.
     pub(crate) shard: Mutex<Option<JoinHandle<()>>>,

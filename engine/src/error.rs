@@ -87,6 +87,9 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// The run token is not one of this store, or not one at all.
+    #[error("this is no run token of this store; it begins with run_ and is handed to whoever does a job")]
+    BadToken,
     /// It has its answer already.
     #[error("job {0} was answered already; a second answer changes nothing")]
     Answered(RunId),

@@ -67,8 +67,8 @@ pub use context::{
     Sleep, Spawned, Step,
 };
 pub use engine::{
-    ApprovalToken, Builder, CancelRequest, Engine, Filter, Follow, OpenApproval, Page, RunHandle, RunInfo,
-    SignalRequest, TriggerRequest, Wait, Worker, WorkerTask,
+    ApprovalToken, Builder, CancelRequest, Engine, Filter, Follow, OpenApproval, Page, Participant, ParticipantCall,
+    RunHandle, RunInfo, RunToken, SignalRequest, TriggerRequest, Wait, Worker, WorkerTask,
 };
 pub use error::{Error, RunError, StartError, TriggerError, WorkerError};
 pub use failure::Failure;

@@ -138,7 +138,9 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         | Event::ApprovalDecided { .. }
         | Event::ApprovalExpired { .. }
         | Event::Paused { .. }
-        | Event::Unpaused { .. } => return None,
+        | Event::Unpaused { .. }
+        | Event::ParticipantCalled { .. }
+        | Event::ParticipantRefused { .. } => return None,
     })
 }
 

@@ -140,6 +140,15 @@ fn of_others(event: &Event, operations: &mut Operations) -> Details {
         Event::ApprovalEscalated { op } | Event::ApprovalExpired { op } => none.op(*op),
         Event::Paused { by, reason } => none.text("by", by).text("reason", reason),
         Event::Unpaused { by } => none.text("by", by),
+        Event::ParticipantCalled { target, child, key, deadline, .. } => none
+            .text("workflow", &target.name)
+            .number("version", target.version)
+            .run("child", *child)
+            .text("call_key", key)
+            .given(*deadline, |it, deadline| it.time("deadline", deadline)),
+        Event::ParticipantRefused { key, name, failure } => {
+            none.text("workflow", name).text("call_key", key).failure(failure)
+        }
         // The rest has its words above.
         _ => none,
     }

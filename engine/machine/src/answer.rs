@@ -99,7 +99,9 @@ impl Event {
             | Event::ApprovalRequested { .. }
             | Event::ApprovalEscalated { .. }
             | Event::Paused { .. }
-            | Event::Unpaused { .. } => None,
+            | Event::Unpaused { .. }
+            | Event::ParticipantCalled { .. }
+            | Event::ParticipantRefused { .. } => None,
         }
     }
 }

@@ -65,6 +65,8 @@ impl Run {
             | Event::StepFailed { .. }
             | Event::AttemptTaken { .. }
             | Event::AttemptReturned { .. }
+            | Event::ParticipantCalled { .. }
+            | Event::ParticipantRefused { .. }
             | Event::ApprovalEscalated { .. }
             | Event::ApprovalDecided { .. }
             | Event::ApprovalExpired { .. }
@@ -126,6 +128,11 @@ impl Run {
             Event::Unpaused { .. } => self.paused.take().is_some(),
             Event::PatchMarked { .. } => true,
             Event::Briefed(brief) => self.take_brief(brief),
+            Event::ParticipantCalled { child, key, .. } => self.add_participants_child(*child, key),
+            Event::ParticipantRefused { key, failure, .. } => {
+                self.refusal = Some((key.clone(), failure.clone()));
+                true
+            }
             Event::ResultIgnored { child } => {
                 matches!(self.children.get(child), Some(known) if known.link == Link::Loose)
                     && self.forget_child(*child)
@@ -193,7 +200,9 @@ impl Run {
             | Event::Unwedged
             | Event::Paused { .. }
             | Event::Unpaused { .. }
-            | Event::Briefed(_) => false,
+            | Event::Briefed(_)
+            | Event::ParticipantCalled { .. }
+            | Event::ParticipantRefused { .. } => false,
         }
     }
 

@@ -3,7 +3,6 @@
 //! Two channels lead to a run. Its input may come from a model and is never trusted. Its brief comes from the engine: who may
 //! be called, how deep, in whose name, with which metadata; no model can see or change it.
 
-use crate::call::NewCall;
 use crate::error::Rejection;
 use crate::id::Payload;
 use crate::limits::Limits;
@@ -238,9 +237,14 @@ impl Run {
     }
 
     /// Whether the run may make a call on these terms.
-    pub(crate) fn check_terms(&self, call: &NewCall, limits: &Limits, now: Timestamp) -> Result<(), Rejection> {
-        let Terms { callee, given } = &*call.terms;
-        let name = &call.name;
+    pub(crate) fn check_terms(
+        &self,
+        name: &String,
+        terms: &Terms,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<(), Rejection> {
+        let Terms { callee, given } = terms;
         let path = || self.trigger.path.iter().chain([name]).cloned().collect::<Vec<_>>();
         if given.subagent {
             if self.brief.kind != Kind::Agent || self.brief.subagent {
@@ -250,13 +254,12 @@ impl Run {
             return Err(Rejection::MayNotTrigger { path: path() });
         } else {
             let refused = self.brief.kind == Kind::Agent && !callee.granted;
-            let narrowed =
-                self.counts(&call.terms) && self.brief.only.as_ref().is_some_and(|only| !only.contains(name));
+            let narrowed = self.counts(terms) && self.brief.only.as_ref().is_some_and(|only| !only.contains(name));
             if refused || narrowed {
                 return Err(Rejection::NotGranted { name: name.clone(), path: path() });
             }
         }
-        if self.counts(&call.terms) {
+        if self.counts(terms) {
             let own = *name == self.trigger.target.name || self.brief.within.as_ref() == Some(name);
             if own && !callee.reentrant {
                 return Err(Rejection::Recursion { name: name.clone(), path: path() });
@@ -265,7 +268,7 @@ impl Run {
                 return Err(Rejection::TooDeep { limit: limits.depth, path: path() });
             }
         }
-        self.brief.handed_on((*call.terms).clone(), self.brief.user.clone(), now).check(name, callee, limits)
+        self.brief.handed_on(terms.clone(), self.brief.user.clone(), now).check(name, callee, limits)
     }
 
     /// The trigger and the brief of a child that `call` starts; to be asked before the event of it is applied.

@@ -1,6 +1,7 @@
 //! A call: the caller's side of a child run. Opened once, resolved exactly once.
 
 use crate::brief::{Brief, Terms};
+use crate::command::Participation;
 use crate::error::Rejection;
 use crate::event::{Carried, Event};
 use crate::failure::{Failure, FailureKind};
@@ -129,17 +130,20 @@ impl Run {
             }
         }
         Rejection::check_count("children", self.children_started as usize, limits.children as usize)?;
-        self.check_terms(call, limits, now)
+        self.check_terms(&call.name, &call.terms, limits, now)
     }
 
     /// What a call that was opened starts: a child's trigger and brief. `None` where the child exists already. To be asked
     /// before the event is applied.
     pub fn child_of(&self, opened: &Event, input: Payload, terms: Terms, now: Timestamp) -> Option<(Trigger, Brief)> {
-        let Event::ChildTriggered { op, target, child, mode, .. } = opened else { return None };
+        let (op, target, child, awaited, limit) = match opened {
+            Event::ChildTriggered { op, target, child, mode, .. } => (*op, target, child, *mode == Mode::Wait, None),
+            Event::ParticipantCalled { target, child, deadline, .. } => (OpNo::END, target, child, true, *deadline),
+            _ => return None,
+        };
         if self.children.contains_key(child) {
             return None;
         }
-        let awaited = *mode == Mode::Wait;
         let mut path = self.trigger.path.clone();
         path.push(target.name.clone());
         let trigger = Trigger {
@@ -148,15 +152,48 @@ impl Run {
             input,
             origin: Origin::Workflow,
             key: None,
-            parent: Some(Parent { run: self.id, incarnation: self.incarnation, op: *op, awaited }),
+            parent: Some(Parent { run: self.id, incarnation: self.incarnation, op, awaited }),
             depth: self.trigger.depth,
             path,
             // A parent's deadline bounds the children that it waits for.
-            deadline: self.deadline().filter(|_| awaited),
+            deadline: self.deadline().filter(|_| awaited).into_iter().chain(limit).min(),
             labels: self.trigger.labels.clone(),
             seed: child.seed(self.trigger.seed),
         };
         Some(self.commission(trigger, terms, now))
+    }
+
+    /// Somebody who acts for the run calls something. What was called under the key before is found again.
+    pub(crate) fn participate(&self, call: Participation, now: Timestamp, limits: &Limits) -> Decision {
+        self.check_active()?;
+        let Participation { target, name, terms, key, input, timeout } = call;
+        for text in [&name, &key] {
+            Rejection::check_size("a name, key or label", text.len(), limits.name_bytes)?;
+        }
+        let child = self.id.child(&CallKey::Named(key.clone()));
+        if self.children.contains_key(&child) {
+            return Err(Rejection::CalledBefore { child });
+        }
+        let refuse =
+            |failure: Failure| Ok(vec![Event::ParticipantRefused { key: key.clone(), name: name.clone(), failure }]);
+        let target = match target {
+            Ok(target) => target,
+            Err(failure) => return refuse(failure),
+        };
+        let allowed = Rejection::check_size("the input", input.len(), limits.payload_bytes)
+            .and_then(|()| Rejection::check_count("children", self.children_started as usize, limits.children as usize))
+            .and_then(|()| self.check_terms(&name, &terms, limits, now));
+        if let Err(rejection) = allowed {
+            return refuse(Failure::new(FailureKind::Refused, rejection.code(), format!("{rejection}")));
+        }
+        let deadline = timeout.map(|timeout| now.after(timeout));
+        Ok(vec![Event::ParticipantCalled { target, child, key, input_digest: input.digest(), deadline }])
+    }
+
+    pub(crate) fn add_participants_child(&mut self, child: RunId, key: &str) -> bool {
+        self.children_started = self.children_started.saturating_add(1);
+        let known = Child { key: CallKey::Named(key.into()), link: Link::Carried(None) };
+        self.children.insert(child, known).is_none()
     }
 
     /// A child's end is hastened, and waited for.

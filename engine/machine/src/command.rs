@@ -75,6 +75,8 @@ pub enum Command {
         /// How long its handler may compensate; `None`: as the limits say.
         grace: Option<Span>,
     },
+    /// Somebody who acts for the run calls something.
+    Participate(Box<Participation>),
     /// Somebody answers a question.
     Decide {
         /// The operation.
@@ -110,6 +112,23 @@ pub enum Command {
     Unwedge,
     /// The handler asks for something.
     Issue(Issue),
+}
+
+/// A call by somebody who acts for a run from outside its handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participation {
+    /// What to start; `Err`: why it cannot be.
+    pub target: Result<Target, Failure>,
+    /// Its name, also where there is no such target.
+    pub name: String,
+    /// What is known of the target, and what it is given beside the input.
+    pub terms: Terms,
+    /// What tells the call from others: the same key finds the same child.
+    pub key: String,
+    /// What it is given.
+    pub input: Payload,
+    /// How long it may take.
+    pub timeout: Option<Span>,
 }
 
 /// What a handler asks for. Operations bear the number that they got when they were called for.

@@ -35,6 +35,7 @@ impl Run {
             Command::ResolveCall { child, outcome } => self.resolve_call(child, outcome, now),
             Command::Signal { id, name, payload } => self.receive_signal(id, name, payload, limits),
             Command::Cancel { cause, by, reason, grace } => self.request_cancel(cause, by, reason, grace, now, limits),
+            Command::Participate(call) => self.participate(*call, now, limits),
             Command::Decide { op, token, verdict } => self.decide_approval(op, token, verdict, limits),
             Command::Pause { by, reason } => self.pause(by, reason),
             Command::Unpause { by } => self.unpause(by),
@@ -226,7 +227,9 @@ impl Run {
             | Event::ApprovalDecided { .. }
             | Event::ApprovalExpired { .. }
             | Event::Paused { .. }
-            | Event::Unpaused { .. } => Vec::new(),
+            | Event::Unpaused { .. }
+            | Event::ParticipantCalled { .. }
+            | Event::ParticipantRefused { .. } => Vec::new(),
         }
     }
 

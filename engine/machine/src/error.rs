@@ -148,6 +148,12 @@ pub enum Rejection {
         /// Those that may be given.
         allowed: Vec<String>,
     },
+    /// The child was called before under this key.
+    #[error("{child} was called before under this key")]
+    CalledBefore {
+        /// The child.
+        child: RunId,
+    },
     /// An operation came under a number that was used already.
     #[error("operation {0} was issued already")]
     DuplicateOperation(OpNo),
@@ -190,6 +196,7 @@ impl Rejection {
             Rejection::AlreadyDecided { .. } => "already-decided",
             Rejection::NotAsked { .. } => "not-asked",
             Rejection::UnknownAnswer { .. } => "unknown-answer",
+            Rejection::CalledBefore { .. } => "called-before",
             Rejection::DuplicateOperation(_) => "duplicate-operation",
         }
     }

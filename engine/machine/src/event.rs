@@ -310,6 +310,30 @@ pub enum Event {
         /// Who wanted it.
         by: String,
     },
+
+    /// A child was started for somebody who acts for the run from outside, in the same batch. From running. The same key finds
+    /// it again, and its end is kept for whoever asks with that.
+    ParticipantCalled {
+        /// What was started.
+        target: Target,
+        /// The child.
+        child: RunId,
+        /// What tells the call from others.
+        key: String,
+        /// A digest of its input.
+        input_digest: u64,
+        /// When the child must have ended.
+        deadline: Option<Timestamp>,
+    },
+    /// Such a call was refused before anything started. From running.
+    ParticipantRefused {
+        /// What would have told the call from others.
+        key: String,
+        /// What was to be started.
+        name: String,
+        /// Why not.
+        failure: Failure,
+    },
 }
 
 /// What a run takes along when it continues as new.
@@ -396,6 +420,8 @@ impl Event {
             Event::ApprovalExpired { .. } => "ApprovalExpired",
             Event::Paused { .. } => "Paused",
             Event::Unpaused { .. } => "Unpaused",
+            Event::ParticipantCalled { .. } => "ParticipantCalled",
+            Event::ParticipantRefused { .. } => "ParticipantRefused",
         }
     }
 }

@@ -39,7 +39,7 @@ mod transition;
 mod trigger;
 
 pub use answer::Answer;
-pub use command::{Command, Issue};
+pub use command::{Command, Issue, Participation};
 pub use effect::{Effect, StepTask};
 pub use error::{IllegalEvent, Rejection};
 pub use event::{Boundary, Carried, Event};

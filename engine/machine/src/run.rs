@@ -34,6 +34,8 @@ pub struct Run {
     pub(crate) wedged: Option<String>,
     /// Who has paused it, and why.
     pub(crate) paused: Option<(String, String)>,
+    /// What a participant was told no to last, and why.
+    pub(crate) refusal: Option<(String, Failure)>,
     /// Questions that were answered: their tokens, the answers and when.
     pub(crate) verdicts: BTreeMap<OpNo, ([u8; 16], Verdict, Timestamp)>,
     /// When the last event happened.
@@ -177,6 +179,7 @@ impl Run {
             started_at: None,
             wedged: None,
             paused: None,
+            refusal: None,
             verdicts: BTreeMap::new(),
             time,
             history: 1,
@@ -231,6 +234,11 @@ impl Run {
     pub fn deadline(&self) -> Option<Timestamp> {
         let worked = self.brief.work_limit.zip(self.started_at).map(|(limit, started)| started.after(limit));
         self.trigger.deadline.into_iter().chain(worked).min()
+    }
+
+    /// Why the last call of a participant was refused, if it bore this key.
+    pub fn refusal(&self, key: &str) -> Option<&Failure> {
+        self.refusal.as_ref().filter(|(refused, _)| refused == key).map(|(_, failure)| failure)
     }
 
     /// Whether it waits in a queue, to be begun by whoever keeps that.

@@ -273,6 +273,14 @@ fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
         known(Event::ApprovalExpired { op: OpNo(question) }),
         known(Event::Paused { by: "ann".into(), reason: "wait".into() }),
         known(Event::Unpaused { by: "ann".into() }),
+        known(Event::ParticipantCalled {
+            target: rejoin_machine::Target { name: "child".into(), version: 1 },
+            child: keyed("new"),
+            key: "new".into(),
+            input_digest: 0,
+            deadline: None,
+        }),
+        known(Event::ParticipantRefused { key: "new".into(), name: "child".into(), failure: broken() }),
         known(briefed(Brief::default())),
         known(Event::CallCancelled { op: OpNo(open), reason: "enough".into() }),
         known(Event::GroupFormed {

@@ -1,6 +1,6 @@
 //! From settings and handlers to a running engine.
 
-use super::{Engine, Shared};
+use super::{Engine, Shared, participant};
 use crate::activation::Surroundings;
 use crate::agent::{Agent, Job};
 use crate::context::Context;
@@ -211,6 +211,7 @@ impl Builder {
         let around = Surroundings { registry: registry.clone(), foreign: inbox.clone() };
         let (ready, opened) = oneshot::channel();
         let (settings, clock, seal_after) = (self.settings.clone(), ports.clock.clone(), self.settings.seal_after);
+        let folder = self.folder.clone();
         let make = {
             let (ports, inbox, watchers, busy) = (ports.clone(), inbox.clone(), watchers.clone(), busy.clone());
             let (folder, disk, options) = (self.folder, self.disk, self.journal);
@@ -228,6 +229,7 @@ impl Builder {
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(StartError::Thread(std::io::Error::other("it ended before it was ready"))),
         };
+        let secret = participant::secret(&folder)?;
         tokio::watch(&busy, self.settings.watchdog)?;
         let shared = Shared {
             inbox,
@@ -237,6 +239,7 @@ impl Builder {
             watchers,
             project: self.project,
             settings: self.settings,
+            secret,
             sizes: Sizes::default(),
             shard: Mutex::new(Some(shard)),
         };

@@ -116,7 +116,7 @@ impl Drop for Worker {
 /// A job, as a worker has it: one attempt, until the worker answers, gives it back, or is silent for longer than the lease.
 #[derive(Clone)]
 pub struct Task {
-    engine: Engine,
+    pub(super) engine: Engine,
     assignment: Assignment,
 }
 

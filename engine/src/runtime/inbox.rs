@@ -5,7 +5,7 @@ use crate::activation::Commission;
 use crate::context::ForeignWake;
 use crate::error::{RunError, TriggerError};
 use futures_channel::oneshot;
-use rejoin_machine::{Command, OpNo, Outcome, Payload, RunId};
+use rejoin_machine::{Command, OpNo, Outcome, Participation, Payload, RunId};
 use rejoin_store::Failure;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub(crate) enum Input {
     Trigger { id: RunId, commission: Box<Commission>, reply: Reply<(), TriggerError> },
     /// Somebody asks something of a run.
     Command { run: RunId, command: Command, reply: Reply<(), RunError> },
+    /// Somebody who acts for a run calls something.
+    Participate { run: RunId, call: Box<Participation>, reply: Reply<(), RunError> },
     /// Somebody waits for the end of a run.
     Await { run: RunId, reply: Reply<Outcome, RunError> },
     /// Somebody wants a tree that has ended to be forgotten.

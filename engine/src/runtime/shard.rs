@@ -18,7 +18,7 @@ use crate::error::{RunError, TriggerError, WorkerError};
 use crate::projection::RunRow;
 use futures_channel::oneshot;
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::{Command, Effect, Outcome, Rejection, RunId, Span, StepTask, Timestamp, Trigger};
+use rejoin_machine::{Command, Effect, Outcome, Participation, Rejection, RunId, Span, StepTask, Timestamp, Trigger};
 use rejoin_store::{Failure, Log, Space, StreamId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -168,6 +168,7 @@ impl Shard {
             match input {
                 Input::Trigger { id, commission, reply } => self.trigger(id, commission, reply),
                 Input::Command { run, command, reply } => self.command(run, command, reply),
+                Input::Participate { run, call, reply } => self.participate(run, call, reply),
                 Input::Await { run, reply } => self.wait_for(run, reply),
                 Input::Delete { run, reply } => self.delete_for(run, reply),
                 Input::StepDone(done) => self.step_done(done),
@@ -375,6 +376,29 @@ impl Shard {
             // A refusal may rest on what is not durable yet.
             Err(error) => self.owed.push(Owed::Done(reply, Err(error))),
         }
+    }
+
+    /// A call in a run's name. What was called under the key before is found again, if it was given the same.
+    fn participate(&mut self, run: RunId, call: Box<Participation>, reply: Reply<(), RunError>) {
+        let (key, digest) = (call.key.clone(), call.input.digest());
+        let done = match self.check_store() {
+            Ok(()) => self.transact(Work::Command(run, Command::Participate(call))),
+            Err(failure) => Err(Refusal::Store(failure)),
+        };
+        let result = match done {
+            Ok(()) => {
+                let refusal = self.runs.get(&run).and_then(|active| active.activation.run.refusal(&key));
+                refusal.map_or(Ok(()), |refusal| Err(RunError::Failed(crate::Failure::from_stored(refusal.clone()))))
+            }
+            Err(Refusal::Rejected(Rejection::CalledBefore { child })) => match self.first_digest(child) {
+                Ok(Some(known)) if known != digest => Err(Rejection::DuplicateKey { key, child }.into()),
+                Ok(_) => Ok(()),
+                Err(failure) => Err(RunError::Store(failure)),
+            },
+            Err(refusal) => Err(refusal.into()),
+        };
+        // A refusal may rest on what is not durable yet.
+        self.owed.push(Owed::Done(reply, result));
     }
 
     /// What comes from outside: a run's owner may cancel it with its whole tree even where it is protected, others may not.

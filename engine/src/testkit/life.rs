@@ -100,6 +100,7 @@ impl Simulation {
             watchers,
             project: parts.project,
             settings,
+            secret: [7; 32],
             sizes: shard.sizes,
             shard: Mutex::new(None),
         });

@@ -177,6 +177,15 @@ pub enum Told {
         /// How it ended, in words.
         answer: Result<String, Refused>,
     },
+    /// To a call in a run's name.
+    Participated {
+        /// The run.
+        run: RunId,
+        /// The child that the call's key stands for.
+        child: RunId,
+        /// Whether it was called.
+        answer: Result<(), Refused>,
+    },
     /// To a request to delete.
     Deleted {
         /// The run.

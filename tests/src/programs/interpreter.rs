@@ -106,7 +106,7 @@ pub fn app(builder: Builder, ledger: &Ledger, deploy: Deploy) -> Builder {
     builder
         .agent(Agent::named("agent 1").at_most(2).grant("level 2").grant("agent 2").grant("hand"))
         .agent(Agent::named("agent 2").sequential().grant("hand"))
-        .agent(Agent::named("hand").by_workers().lease(lease).attempts(u32::MAX))
+        .agent(Agent::named("hand").by_workers().grant("level 2").lease(lease).attempts(u32::MAX))
 }
 
 /// One execution of a handler.
@@ -245,8 +245,9 @@ impl Running {
                 }
             }
             Do::Group { members, settle, patience } => self.group(members, settle, patience).await,
-            Do::Serve { counter, by, vanish, failures, back } => {
-                let order = Order { family: self.family.clone(), counter, by, vanish, failures, back };
+            Do::Serve { counter, by, vanish, failures, back, calls } => {
+                let (family, root) = (self.family.clone(), self.root);
+                let order = Order { family, counter, by, vanish, failures, back, calls, root };
                 let mut seen = Seen::new();
                 merge(&mut seen, self.ctx.job(&HAND, order).await.map(|by| Seen::from([(counter, by)])));
                 Ok(seen)

@@ -56,6 +56,8 @@ pub enum Do {
         failures: u8,
         /// Whether it gives the job back first.
         back: bool,
+        /// Whether it calls something in the name of its run.
+        calls: bool,
     },
     /// A child that nobody waits for.
     Spawn {
@@ -146,6 +148,10 @@ pub struct Order {
     pub failures: u8,
     /// Whether it gives the job back first.
     pub back: bool,
+    /// Whether it calls something in the name of its run.
+    pub calls: bool,
+    /// Which root it belongs to.
+    pub root: usize,
 }
 
 /// What a handler is given.
@@ -297,5 +303,6 @@ fn new_one(chance: &mut Chance, level: usize, budget: &mut u64) -> Do {
         vanish: chance.below(6).saturating_sub(3) as u8,
         failures: chance.below(4).saturating_sub(2) as u8,
         back: chance.often(200),
+        calls: level < 2 && chance.often(400),
     }
 }

@@ -176,7 +176,12 @@ fn one(op: &Do, level: usize, all: &mut Forecast) {
             let exact = whole && patience.is_none();
             of.into_iter().for_each(|child| called(if exact { child } else { child.uncertain() }, all));
         }
-        Do::Serve { counter, by, .. } => all.count(*counter, (*by).into()),
+        Do::Serve { counter, by, calls, .. } => {
+            all.count(*counter, (*by).into());
+            if *calls {
+                all.counts.also(&program(&carried_child(), level + 1).counts);
+            }
+        }
         Do::Spawn { program: of_child, .. } if level + 1 < LEVELS.len() => {
             all.counts.also(&program(of_child, level + 1).counts);
         }

@@ -1,6 +1,6 @@
 //! Programs in a simulated world: who triggers them, who answers their questions, and what must have come of them.
 
-use super::interpreter::{Deploy, IN_ORDER, LEVELS, WRONG, app, let_go};
+use super::interpreter::{Deploy, IN_ORDER, LEVELS, WRONG, app, carried_child, let_go};
 use super::language::{Do, Order, Program, Root, generate};
 use super::ledger::Ledger;
 use super::model::{End, forecast};
@@ -307,8 +307,23 @@ async fn work(engine: Engine, number: usize, ledger: Ledger) -> Result<(), Worke
     let mut silent: Vec<WorkerTask> = Vec::new();
     let mut given_back = BTreeSet::new();
     let done = |task: WorkerTask, order: Order| {
-        let ledger = ledger.clone();
+        let (ledger, engine) = (ledger.clone(), engine.clone());
         async move {
+            if order.calls {
+                let input = Program { family: order.family.clone(), ..Program::root(carried_child(), order.root) };
+                let input = serde_json::to_value(input).map_err(|error| WorkerError::Payload(error.to_string()))?;
+                let participant = engine.participant(task.token())?;
+                let call = participant.call("from the hand", LEVELS[2].name(), None, &input).timeout(hours(1_000_000));
+                match call.await {
+                    // This process does not know it; another one will.
+                    Err(RunError::Failed(unknown)) if unknown.code() == "unknown-workflow" => {
+                        return Err(WorkerError::Run(RunError::Failed(unknown)));
+                    }
+                    // It may have failed or been cancelled, and the job be another worker's, or have ended.
+                    Ok(_) | Err(RunError::Failed(_) | RunError::Rejected(_) | RunError::NotFound(_)) => {}
+                    Err(other) => return Err(WorkerError::Run(other)),
+                }
+            }
             ledger.add(&order.family, &task.idempotency_key(), order.counter, order.by.into());
             held(task.complete(&order.by).await)
         }

@@ -4,6 +4,7 @@ mod agents;
 mod grants;
 mod groups;
 mod people;
+mod tokens;
 mod workers;
 
 use rejoin::testkit::{Simulation, World};

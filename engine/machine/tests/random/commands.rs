@@ -7,8 +7,8 @@ use rejoin_machine::cancel::Cause;
 use rejoin_machine::human::{Ask, Verdict};
 use rejoin_machine::retry::Policy;
 use rejoin_machine::{
-    CallKey, Command, Failure, Issue, Limits, Op, OpNo, Origin, Outcome, Run, RunId, SignalId, Span, Target, Timestamp,
-    Trigger,
+    CallKey, Command, Failure, Issue, Limits, Op, OpNo, Origin, Outcome, Participation, Run, RunId, SignalId, Span,
+    Target, Timestamp, Trigger,
 };
 
 /// Everything that may be asked.
@@ -28,6 +28,7 @@ enum Kind {
     Call,
     Sleep,
     Await,
+    Participate,
     Decide,
     Pause,
     Unpause,
@@ -47,10 +48,11 @@ const KINDS: &[(u8, Kind)] = &[
     (32, Kind::Call),
     (14, Kind::Sleep),
     (12, Kind::Await),
-    (30, Kind::EndAttempt),
+    (26, Kind::EndAttempt),
     (4, Kind::TakeAttempt),
     (2, Kind::ReturnAttempt),
     (30, Kind::ResolveCall),
+    (4, Kind::Participate),
     (6, Kind::Decide),
     (1, Kind::Pause),
     (3, Kind::Unpause),
@@ -146,6 +148,7 @@ pub fn command(dice: &mut Dice<'_>, run: &Run, next: OpNo, now: Timestamp) -> Co
         Kind::Decide => {
             Command::Decide { op: known_op(dice, run, next), token: [dice.byte() % 2; 16], verdict: verdict(dice) }
         }
+        Kind::Participate => participate(dice),
         Kind::Pause => Command::Pause { by: dice.name(), reason: dice.name() },
         Kind::Unpause => Command::Unpause { by: dice.name() },
         Kind::Ask => Command::Issue(Issue::Ask { op, ask: Box::new(ask(dice)) }),
@@ -216,6 +219,20 @@ fn step(dice: &mut Dice<'_>, op: OpNo) -> Command {
         final_codes: if dice.once_in(4) { vec!["b".into(), "step-timeout".into()] } else { Vec::new() },
     };
     Command::Issue(Issue::Step { op, name: dice.name(), policy, timeout: dice.maybe_span() })
+}
+
+fn participate(dice: &mut Dice<'_>) -> Command {
+    let name = dice.pick(&["b", "a", "c"]).to_string();
+    let target = Target { name: name.clone(), version: 1 };
+    let unknown: Option<Failure> = dice.once_in(16).then(|| dice.failure());
+    Command::Participate(Box::new(Participation {
+        target: unknown.map_or(Ok(target), Err),
+        name,
+        terms: terms(dice),
+        key: dice.name(),
+        input: dice.payload(),
+        timeout: dice.maybe_span(),
+    }))
 }
 
 pub fn verdict(dice: &mut Dice<'_>) -> Verdict {

@@ -10,7 +10,7 @@ use rejoin_machine::signal::Buffered;
 use rejoin_machine::{Boundary, CallKey, Carried, Event, OpNo, RunId, SignalId, Target, Timestamp};
 
 /// How many kinds of events there are.
-const KINDS: usize = 42;
+const KINDS: usize = 44;
 
 /// Any event.
 pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
@@ -44,6 +44,14 @@ pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
         39 => Event::ApprovalExpired { op: op(dice) },
         40 => Event::Paused { by: dice.name(), reason: dice.name() },
         41 => Event::Unpaused { by: dice.name() },
+        42 => {
+            let key = dice.name();
+            let child = RUN.child(&CallKey::Named(key.clone()));
+            let target = Target { name: dice.name(), version: 1 };
+            let deadline = dice.once_in(2).then(|| dice.time(now));
+            Event::ParticipantCalled { target, child, key, input_digest: 0, deadline }
+        }
+        43 => Event::ParticipantRefused { key: dice.name(), name: dice.name(), failure: dice.failure() },
         31 => Event::Briefed(Box::new(brief(dice, now))),
         32 => Event::CallCancelled { op: op(dice), reason: dice.name() },
         33 => Event::GroupFormed {

@@ -123,7 +123,12 @@ impl Model {
                 assert!(self.awaited.remove(child), "it was carried");
                 self.kept.insert(*child);
             }
-            Event::PatchMarked { .. } => self.check_heard(),
+            Event::ParticipantCalled { child, .. } => {
+                self.check_heard();
+                assert!(self.known.insert(*child), "a key stands for one child");
+                self.awaited.insert(*child);
+            }
+            Event::PatchMarked { .. } | Event::ParticipantRefused { .. } => self.check_heard(),
             operation => self.take_operation(operation, time),
         }
     }

@@ -3,12 +3,12 @@
 use super::faults::{Fault, Faults};
 use crate::context::Attempt;
 use crate::error::{RunError, TriggerError};
-use crate::runtime::{Input, Shard, StepDone};
+use crate::runtime::{FromWorker, Input, Shard, StepDone};
 use crate::testkit::trace::{Refused, Seen, Told, Trace};
 use crate::testkit::world::Chance;
 use futures_channel::oneshot;
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::{Command, Span, Timestamp};
+use rejoin_machine::{CallKey, Command, Span, Timestamp};
 
 /// What is on its way to the engine.
 enum Parcel {
@@ -98,6 +98,15 @@ impl Pool {
                 };
                 Input::Command { run, command, reply: self.relay(reply, told) }
             }
+            Input::Participate { run, call, reply } => {
+                let child = run.child(&CallKey::Named(call.key.clone()));
+                let told = move |answer: &Result<(), RunError>| Told::Participated {
+                    run,
+                    child,
+                    answer: answer.clone().map_err(|error| refused(&error)),
+                };
+                Input::Participate { run, call, reply: self.relay(reply, told) }
+            }
             Input::Delete { run, reply } => {
                 let told = move |answer: &Result<(), RunError>| Told::Deleted {
                     run,
@@ -186,6 +195,15 @@ fn copy(input: &Input, faults: &mut Faults) -> Option<Parcel> {
         Input::Delete { run, .. } => faults.strikes(Fault::RequestTwice).then(|| {
             let (reply, _) = oneshot::channel();
             Parcel::Input(Input::Delete { run: *run, reply })
+        }),
+        Input::Participate { run, call, .. } => faults.strikes(Fault::RequestTwice).then(|| {
+            let (reply, _) = oneshot::channel();
+            Parcel::Input(Input::Participate { run: *run, call: call.clone(), reply })
+        }),
+        Input::Worker(FromWorker::Done { held, result, .. }) => faults.strikes(Fault::AnswerTwice).then(|| {
+            let (reply, _) = oneshot::channel();
+            let said = FromWorker::Done { held: held.clone(), result: result.clone(), reply };
+            Parcel::Input(Input::Worker(said))
         }),
         Input::Command { run, command, .. } => faults.strikes(Fault::RequestTwice).then(|| {
             let (reply, _) = oneshot::channel();

@@ -9,6 +9,10 @@ pub(super) fn check(model: &Model, seen: &Seen, report: &mut Report<'_>) {
     let Seen::Told(told) = seen else { return };
     match told {
         Told::Triggered { run, input, answer } => triggered(model, *run, *input, answer, report),
+        Told::Participated { run, child, answer: Ok(()) } => {
+            let is_it = |event: &Event| matches!(event, Event::ParticipantCalled { child: called, .. } | Event::ChildTriggered { child: called, .. } if called == child);
+            durable(model, *run, is_it, "a call was acknowledged", report);
+        }
         Told::Signalled { run, id, answer: Ok(()) } => {
             let took = |event: &Event| match event {
                 Event::SignalReceived { id: taken, .. } => taken == id,
@@ -40,7 +44,11 @@ pub(super) fn check(model: &Model, seen: &Seen, report: &mut Report<'_>) {
                 report.say("A1", format_args!("run {run} was said not to exist, and is there"));
             }
         }
-        Told::Signalled { .. } | Told::Cancelled { .. } | Told::Ended { .. } | Told::Deleted { .. } => {}
+        Told::Participated { .. }
+        | Told::Signalled { .. }
+        | Told::Cancelled { .. }
+        | Told::Ended { .. }
+        | Told::Deleted { .. } => {}
     }
 }
 

@@ -78,6 +78,11 @@ impl<'a> Calls<'a> {
         match event {
             Event::ContinuedAsNew(boundary) => self.begin_anew(boundary, record, report),
             Event::ChildTriggered { .. } => self.begin(event, record, report),
+            Event::ParticipantCalled { child, .. } => {
+                self.carried.insert(*child, None);
+                self.living.insert(*child);
+                self.awaited.insert(*child);
+            }
             Event::CallCancelled { op, .. } => self.call_cancelled(*op, entry, report),
             Event::ChildCompleted { op, .. }
             | Event::ChildFailed { op, .. }
@@ -305,7 +310,7 @@ fn parent(run: RunId, history: &[Entry], all: &Histories, report: &mut Report<'_
     let Some(of_parent) = all.get(&parent.run) else {
         return report.say("E6", format_args!("its parent {} does not exist", parent.run));
     };
-    let knows = |event: &Event| matches!(event, Event::ChildTriggered { child, .. } if *child == run);
+    let knows = |event: &Event| matches!(event, Event::ChildTriggered { child, .. } | Event::ParticipantCalled { child, .. } if *child == run);
     if !events(of_parent).any(|(_, event)| knows(event)) {
         report.say("E6", format_args!("its parent {} does not know it", parent.run));
     }
