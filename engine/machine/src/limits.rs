@@ -41,8 +41,8 @@ impl Default for Limits {
         Limits {
             payload_bytes: 2 << 20,
             history: 50_000,
-            open_operations: 10_000,
-            children: 10_000,
+            open_operations: 20_000,
+            children: 20_000,
             buffered_signals: 10_000,
             depth: 3,
             name_bytes: 256,

@@ -12,6 +12,7 @@ use crate::failure::{Failure, encode};
 use crate::projection::RunRow;
 use crate::registry::Resolved;
 use crate::runtime::Input;
+use crate::runtime::tokio::fresh_secret;
 use rejoin_machine::brief::{Callee, Given, Terms};
 use rejoin_machine::{CallKey, Participation, Payload, RunId, Span};
 use rejoin_store::StreamId;
@@ -78,8 +79,7 @@ pub(super) fn secret(folder: &Path) -> io::Result<[u8; 32]> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         known => return read(known?),
     }
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(io::Error::other)?;
+    let secret = fresh_secret()?;
     let fresh = folder.join("secret.new");
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true);

@@ -18,7 +18,9 @@ use crate::error::{RunError, TriggerError, WorkerError};
 use crate::projection::RunRow;
 use futures_channel::oneshot;
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::{Command, Effect, Outcome, Participation, Rejection, RunId, Span, StepTask, Timestamp, Trigger};
+use rejoin_machine::{
+    Command, Effect, Outcome, Participation, Rejection, RunId, Span, Status, StepTask, Timestamp, Trigger,
+};
 use rejoin_store::{Failure, Log, Space, StreamId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -688,7 +690,10 @@ impl Shard {
 
     /// Puts a run into memory's map; one that only waits may be dropped from there when there are too many.
     pub(super) fn put_active(&mut self, id: RunId, mut active: Box<Active>) {
-        if active.activation.outcome().is_none() && !active.activation.run.has_steps() {
+        let run = &active.activation.run;
+        // One that is about to be started is needed in a moment; one that stands in a queue is not.
+        let starts = matches!(run.status(), Status::Created) && !run.is_queued() && !run.is_held();
+        if active.activation.outcome().is_none() && !run.has_steps() && !starts {
             self.stamp += 1;
             active.parked = Some(self.stamp);
             self.parked.insert(self.stamp, id);

@@ -47,6 +47,13 @@ impl SystemEntropy {
     }
 }
 
+/// Bytes that nobody can guess.
+pub(crate) fn fresh_secret() -> std::io::Result<[u8; 32]> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(std::io::Error::other)?;
+    Ok(secret)
+}
+
 impl Entropy for SystemEntropy {
     fn next(&self) -> u64 {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -261,7 +261,6 @@ impl Appender {
         self.synced = self.offset;
         self.closing = false;
         self.sealed = true;
-        self.tips.clear();
         Ok(SegmentView::open(place, next, file))
     }
 }

@@ -67,6 +67,12 @@ impl<'a> Calls<'a> {
         }
     }
 
+    fn participated(&mut self, child: RunId) {
+        self.carried.insert(child, None);
+        self.living.insert(child);
+        self.awaited.insert(child);
+    }
+
     fn call_cancelled(&mut self, op: OpNo, entry: &Entry, report: &mut Report<'_>) {
         if let Some((child, _)) = self.open.get(&op).copied() {
             self.must_end(child, "the call was cancelled", entry, report);
@@ -78,11 +84,7 @@ impl<'a> Calls<'a> {
         match event {
             Event::ContinuedAsNew(boundary) => self.begin_anew(boundary, record, report),
             Event::ChildTriggered { .. } => self.begin(event, record, report),
-            Event::ParticipantCalled { child, .. } => {
-                self.carried.insert(*child, None);
-                self.living.insert(*child);
-                self.awaited.insert(*child);
-            }
+            Event::ParticipantCalled { child, .. } => self.participated(*child),
             Event::CallCancelled { op, .. } => self.call_cancelled(*op, entry, report),
             Event::ChildCompleted { op, .. }
             | Event::ChildFailed { op, .. }
