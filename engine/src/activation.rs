@@ -62,6 +62,8 @@ pub(crate) struct Advance {
     pub(crate) effects: Vec<Effect>,
     /// Children that it triggered.
     pub(crate) children: Vec<(RunId, Commission)>,
+    /// How far it says to be.
+    pub(crate) progress: Vec<Payload>,
 }
 
 /// What makes a run: its trigger, and what it is given beside the input.
@@ -148,6 +150,9 @@ impl Activation {
         while let Some(issue) = self.handler.as_ref().and_then(|handler| handler.ctx.inner.take_issue()) {
             self.decide_issue(issue, now, limits, &mut advance);
             self.settle(now, around).map_err(Trouble::Misuse)?;
+        }
+        if let Some(handler) = &self.handler {
+            advance.progress = handler.ctx.inner.take_progress();
         }
         let closed = matches!(self.run.status(), Status::Closed(_));
         let went_on = |event: &Event| matches!(event, Event::Unwedged | Event::Unpaused { .. });

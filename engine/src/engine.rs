@@ -5,6 +5,7 @@ mod human;
 mod participant;
 mod read;
 mod request;
+mod stream;
 mod worker;
 
 pub use builder::Builder;
@@ -12,6 +13,7 @@ pub use human::{ApprovalToken, OpenApproval};
 pub use participant::{Participant, ParticipantCall, RunToken};
 pub use read::{Filter, Follow, Page, RunInfo, Wait};
 pub use request::{CancelRequest, RunHandle, SignalRequest, TriggerRequest};
+pub use stream::{StreamCursor, StreamItem, StreamReader};
 pub use worker::{Task as WorkerTask, Worker};
 
 use crate::agent::Job;

@@ -68,7 +68,8 @@ pub use context::{
 };
 pub use engine::{
     ApprovalToken, Builder, CancelRequest, Engine, Filter, Follow, OpenApproval, Page, Participant, ParticipantCall,
-    RunHandle, RunInfo, RunToken, SignalRequest, TriggerRequest, Wait, Worker, WorkerTask,
+    RunHandle, RunInfo, RunToken, SignalRequest, StreamCursor, StreamItem, StreamReader, TriggerRequest, Wait, Worker,
+    WorkerTask,
 };
 pub use error::{Error, RunError, StartError, TriggerError, WorkerError};
 pub use failure::Failure;
@@ -79,7 +80,7 @@ pub use rejoin_machine::{CallKey, Event, FailureKind, Limits, OpNo, Payload, Rej
 /// The disk under the log, for those who put something of their own between: see [`Builder::wrap_disk`].
 pub use rejoin_store::disk;
 pub use rejoin_store::journal::Progress;
-pub use runtime::{Clock, Entropy, IndexKind, Ports, Presence, Settings, Spawn, Task};
+pub use runtime::{Clock, Entropy, IndexKind, Ports, Presence, Settings, Spawn, Task, Update};
 pub use upgrade::Upgrade;
 pub use why::Why;
 pub use workflow::Workflow;

@@ -102,6 +102,7 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         Event::ChildRefused { op, name, .. } => format!("a call of {name:?} (operation {op})"),
         Event::TimerSet { op, .. } => format!("a sleep (operation {op})"),
         Event::SignalAwaited { op, name, .. } => format!("a wait for signal {name:?} (operation {op})"),
+        Event::Streamed { attempt: 0, .. } => "a piece of a stream".to_owned(),
         Event::ApprovalRequested { op, .. } => format!("an approval (operation {op})"),
         Event::CallCancelled { op, .. } => format!("the call {op} cancelled"),
         Event::GroupFormed { op, name, .. } => format!("group {name:?} (operation {op})"),
@@ -140,7 +141,8 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         | Event::Paused { .. }
         | Event::Unpaused { .. }
         | Event::ParticipantCalled { .. }
-        | Event::ParticipantRefused { .. } => return None,
+        | Event::ParticipantRefused { .. }
+        | Event::Streamed { .. } => return None,
     })
 }
 
@@ -151,6 +153,7 @@ pub(crate) fn asks(issue: &Issue) -> String {
         Issue::Call { op, name, .. } => format!("a call of {name:?} (operation {op})"),
         Issue::Sleep { op, .. } => format!("a sleep (operation {op})"),
         Issue::Await { op, name, .. } => format!("a wait for signal {name:?} (operation {op})"),
+        Issue::Emit { .. } => "a piece of a stream".to_owned(),
         Issue::Ask { op, .. } => format!("an approval (operation {op})"),
         Issue::CancelCall { op, .. } => format!("the call {op} cancelled"),
         Issue::Group { op, name, .. } => format!("group {name:?} (operation {op})"),
@@ -182,6 +185,7 @@ pub(crate) fn fits(issue: &Issue, event: &Event) -> bool {
         (Issue::Await { op, name, .. }, Event::SignalAwaited { op: was, name: named, .. }) => {
             op == was && name == named
         }
+        (Issue::Emit { chunk }, Event::Streamed { chunk: was, .. }) => chunk == was,
         (Issue::Ask { op, .. }, Event::ApprovalRequested { op: was, .. }) => op == was,
         (Issue::CancelCall { op, .. }, Event::CallCancelled { op: was, .. }) => op == was,
         (Issue::Group { op, name, members, .. }, Event::GroupFormed { op: was, name: named, members: these, .. }) => {

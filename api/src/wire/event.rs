@@ -149,6 +149,7 @@ fn of_others(event: &Event, operations: &mut Operations) -> Details {
         Event::ParticipantRefused { key, name, failure } => {
             none.text("workflow", name).text("call_key", key).failure(failure)
         }
+        Event::Streamed { attempt, chunk } => none.number("attempt", *attempt).payload("chunk", chunk),
         // The rest has its words above.
         _ => none,
     }

@@ -101,7 +101,8 @@ impl Event {
             | Event::Paused { .. }
             | Event::Unpaused { .. }
             | Event::ParticipantCalled { .. }
-            | Event::ParticipantRefused { .. } => None,
+            | Event::ParticipantRefused { .. }
+            | Event::Streamed { .. } => None,
         }
     }
 }

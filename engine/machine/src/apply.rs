@@ -67,6 +67,7 @@ impl Run {
             | Event::AttemptReturned { .. }
             | Event::ParticipantCalled { .. }
             | Event::ParticipantRefused { .. }
+            | Event::Streamed { .. }
             | Event::ApprovalEscalated { .. }
             | Event::ApprovalDecided { .. }
             | Event::ApprovalExpired { .. }
@@ -128,6 +129,10 @@ impl Run {
             Event::Unpaused { .. } => self.paused.take().is_some(),
             Event::PatchMarked { .. } => true,
             Event::Briefed(brief) => self.take_brief(brief),
+            Event::Streamed { chunk, .. } => {
+                self.streamed = (self.streamed.0 + 1, self.streamed.1 + chunk.len());
+                true
+            }
             Event::ParticipantCalled { child, key, .. } => self.add_participants_child(*child, key),
             Event::ParticipantRefused { key, failure, .. } => {
                 self.refusal = Some((key.clone(), failure.clone()));
@@ -202,7 +207,8 @@ impl Run {
             | Event::Unpaused { .. }
             | Event::Briefed(_)
             | Event::ParticipantCalled { .. }
-            | Event::ParticipantRefused { .. } => false,
+            | Event::ParticipantRefused { .. }
+            | Event::Streamed { .. } => false,
         }
     }
 

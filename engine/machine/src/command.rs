@@ -75,6 +75,15 @@ pub enum Command {
         /// How long its handler may compensate; `None`: as the limits say.
         grace: Option<Span>,
     },
+    /// A worker has a piece of its result.
+    Stream {
+        /// The operation.
+        op: OpNo,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// The piece.
+        chunk: Payload,
+    },
     /// Somebody who acts for the run calls something.
     Participate(Box<Participation>),
     /// Somebody answers a question.
@@ -181,6 +190,11 @@ pub enum Issue {
         name: String,
         /// How long.
         timeout: Option<Span>,
+    },
+    /// Show a piece of the result.
+    Emit {
+        /// The piece.
+        chunk: Payload,
     },
     /// Ask people.
     Ask {

@@ -35,6 +35,7 @@ impl Run {
             Command::ResolveCall { child, outcome } => self.resolve_call(child, outcome, now),
             Command::Signal { id, name, payload } => self.receive_signal(id, name, payload, limits),
             Command::Cancel { cause, by, reason, grace } => self.request_cancel(cause, by, reason, grace, now, limits),
+            Command::Stream { op, attempt, chunk } => self.stream(op, attempt, chunk, limits),
             Command::Participate(call) => self.participate(*call, now, limits),
             Command::Decide { op, token, verdict } => self.decide_approval(op, token, verdict, limits),
             Command::Pause { by, reason } => self.pause(by, reason),
@@ -52,6 +53,7 @@ impl Run {
             Issue::Call { op, target, name, terms, key, input, mode, timeout, on_timeout } => {
                 self.open_call(NewCall { op, target, name, terms, key, input, mode, timeout, on_timeout }, now, limits)
             }
+            Issue::Emit { chunk } => self.emit(chunk, limits),
             Issue::Ask { op, ask } => self.ask(op, *ask, now, limits),
             Issue::CancelCall { op, reason } => self.cancel_call(op, reason, limits),
             Issue::Group { op, name, mode, members } => self.form_group(op, name, mode, members, limits),
@@ -229,7 +231,8 @@ impl Run {
             | Event::Paused { .. }
             | Event::Unpaused { .. }
             | Event::ParticipantCalled { .. }
-            | Event::ParticipantRefused { .. } => Vec::new(),
+            | Event::ParticipantRefused { .. }
+            | Event::Streamed { .. } => Vec::new(),
         }
     }
 

@@ -334,6 +334,15 @@ pub enum Event {
         /// Why not.
         failure: Failure,
     },
+
+    /// A piece of the run's result, for readers who do not wait for the whole. While the run is under way; a piece of a later
+    /// attempt means that they begin anew.
+    Streamed {
+        /// Which attempt it is of, from 1; 0: of the handler itself.
+        attempt: u32,
+        /// The piece.
+        chunk: Payload,
+    },
 }
 
 /// What a run takes along when it continues as new.
@@ -422,6 +431,7 @@ impl Event {
             Event::Unpaused { .. } => "Unpaused",
             Event::ParticipantCalled { .. } => "ParticipantCalled",
             Event::ParticipantRefused { .. } => "ParticipantRefused",
+            Event::Streamed { .. } => "Streamed",
         }
     }
 }

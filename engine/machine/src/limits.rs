@@ -20,6 +20,10 @@ pub struct Limits {
     pub buffered_signals: usize,
     /// How many triggers deep calls may go: runs exist at depth 0 to `depth - 1`.
     pub depth: u32,
+    /// The most pieces that one incarnation streams.
+    pub stream_chunks: usize,
+    /// The most bytes that one incarnation streams.
+    pub stream_bytes: usize,
     /// The longest name or key, in bytes.
     pub name_bytes: usize,
     /// How long a cancelled run may compensate, where the request does not say.
@@ -45,6 +49,8 @@ impl Default for Limits {
             children: 20_000,
             buffered_signals: 10_000,
             depth: 3,
+            stream_chunks: 10_000,
+            stream_bytes: 16 << 20,
             name_bytes: 256,
             cancel_grace: Span(30_000_000),
         }

@@ -34,6 +34,8 @@ pub struct Run {
     pub(crate) wedged: Option<String>,
     /// Who has paused it, and why.
     pub(crate) paused: Option<(String, String)>,
+    /// How many pieces and bytes it has streamed.
+    pub(crate) streamed: (usize, usize),
     /// What a participant was told no to last, and why.
     pub(crate) refusal: Option<(String, Failure)>,
     /// Questions that were answered: their tokens, the answers and when.
@@ -180,6 +182,7 @@ impl Run {
             wedged: None,
             paused: None,
             refusal: None,
+            streamed: (0, 0),
             verdicts: BTreeMap::new(),
             time,
             history: 1,

@@ -89,6 +89,27 @@ impl Run {
         Ok(vec![step.failed(op, failure, jitter, now)])
     }
 
+    /// A piece of what an attempt will result in.
+    pub(crate) fn stream(&self, op: OpNo, attempt: u32, chunk: Payload, limits: &Limits) -> Decision {
+        self.check_alive()?;
+        self.step(op).filter(|step| step.attempt == attempt && !self.holds_answers()).ok_or(Rejection::Stale)?;
+        self.check_stream(&chunk, limits)?;
+        Ok(vec![Event::Streamed { attempt, chunk }])
+    }
+
+    /// A piece of what the handler will return.
+    pub(crate) fn emit(&self, chunk: Payload, limits: &Limits) -> Decision {
+        self.check_active()?;
+        self.check_stream(&chunk, limits)?;
+        Ok(vec![Event::Streamed { attempt: 0, chunk }])
+    }
+
+    fn check_stream(&self, chunk: &Payload, limits: &Limits) -> Result<(), Rejection> {
+        Rejection::check_size("a piece of a stream", chunk.len(), limits.payload_bytes)?;
+        Rejection::check_count("pieces of its stream", self.streamed.0, limits.stream_chunks)?;
+        Rejection::check_size("the stream", self.streamed.1 + chunk.len(), limits.stream_bytes)
+    }
+
     pub(crate) fn take_attempt(&self, op: OpNo, attempt: u32, worker: String, limits: &Limits) -> Decision {
         self.check_alive()?;
         Rejection::check_size("a worker's name", worker.len(), limits.name_bytes)?;

@@ -281,6 +281,7 @@ fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
             deadline: None,
         }),
         known(Event::ParticipantRefused { key: "new".into(), name: "child".into(), failure: broken() }),
+        known(Event::Streamed { attempt: 1, chunk: text("piece") }),
         known(briefed(Brief::default())),
         known(Event::CallCancelled { op: OpNo(open), reason: "enough".into() }),
         known(Event::GroupFormed {

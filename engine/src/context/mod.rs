@@ -23,6 +23,7 @@ pub(crate) use waker::{ForeignWake, RootWaker};
 
 use crate::failure::{Failure, decode, encode};
 use crate::registry::Registry;
+use crate::runtime::LARGEST_PROGRESS;
 use operation::Operation;
 use rejoin_machine::brief::Brief;
 use rejoin_machine::human::Verdict;
@@ -94,6 +95,8 @@ struct State {
     polls: Polls,
     /// How many parts the run has given to subagents.
     subagents: u32,
+    /// How far it has said to be, since that was last taken.
+    progress: Vec<Payload>,
 }
 
 /// An operation that the handler holds.
@@ -160,6 +163,7 @@ impl Context {
             misuse: None,
             polls: Polls::default(),
             subagents: 0,
+            progress: Vec::new(),
         };
         let trigger = run.trigger();
         let of = About {
@@ -229,6 +233,29 @@ impl Context {
         let issue = Issue::Await { op, name: name.to_owned(), timeout: None };
         self.inner.state.borrow_mut().outbox.push_back(issue);
         Signal::new(self.operation(op))
+    }
+
+    /// Shows a piece of the result to whoever reads the run's [stream](crate::RunHandle::stream), before the whole is there. It
+    /// is recorded once.
+    pub fn emit<T: Serialize + ?Sized>(&self, chunk: &T) -> Result<(), Failure> {
+        let chunk = encode("a piece of a stream", chunk)?;
+        self.inner.push_issue(Issue::Emit { chunk });
+        Ok(())
+    }
+
+    /// Says how far the work is, to whoever [asks](crate::RunHandle::progress) or [waits](crate::RunHandle::next_progress). The
+    /// latest few are kept, in memory: progress is no part of the history.
+    pub fn progress<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Failure> {
+        let value = encode("the progress", value)?;
+        if value.len() > LARGEST_PROGRESS {
+            let message = format!("progress of {} bytes is over the limit of {LARGEST_PROGRESS}", value.len());
+            return Err(Failure::business("too-large", message));
+        }
+        let mut state = self.inner.state.borrow_mut();
+        if !state.replaying {
+            state.progress.push(value);
+        }
+        Ok(())
     }
 
     /// The answer to this job, which comes from outside and later: see [`RunHandle::answer`](crate::RunHandle::answer). One
@@ -407,6 +434,11 @@ impl Inner {
         }
     }
 
+    /// Takes how far the handler has said to be.
+    pub(crate) fn take_progress(&self) -> Vec<Payload> {
+        std::mem::take(&mut self.state.borrow_mut().progress)
+    }
+
     /// Takes what the handler asked for first.
     pub(crate) fn take_issue(&self) -> Option<Issue> {
         self.state.borrow_mut().outbox.pop_front()
@@ -573,7 +605,8 @@ fn operation_of(issue: &Issue) -> Option<OpNo> {
         | Issue::Await { op, .. }
         | Issue::Ask { op, .. }
         | Issue::Group { op, .. } => Some(*op),
-        Issue::CancelCall { .. }
+        Issue::Emit { .. }
+        | Issue::CancelCall { .. }
         | Issue::Drop { .. }
         | Issue::Patch { .. }
         | Issue::Return(_)

@@ -215,11 +215,13 @@ impl Engine {
 
     /// Follows a run: its history, then each event as it becomes durable, to its end.
     pub fn follow(&self, run: RunId) -> Follow {
-        Follow {
-            engine: self.clone(),
-            of: Of::Run { run, next: Version(1), last: None, ended: false },
-            ready: VecDeque::new(),
-        }
+        self.follow_from(run, 1)
+    }
+
+    /// Follows a run from one of its records on.
+    pub(super) fn follow_from(&self, run: RunId, version: u64) -> Follow {
+        let of = Of::Run { run, next: Version(version), last: None, ended: false };
+        Follow { engine: self.clone(), of, ready: VecDeque::new() }
     }
 
     /// Where the log ends now: pass it to [`Engine::follow_all`] to see only what comes after.
@@ -332,7 +334,9 @@ impl Follow {
                 // The last one that was read comes again: in another life of the run it is another one, and this one is gone.
                 let records = log.read(StreamId(run.0), Version(next.0.saturating_sub(1)), page)?;
                 let mut records = records.iter();
-                if next.0 > 1 && records.next().map(|record| record.chain) != *last {
+                let before = records.as_slice().first().filter(|_| next.0 > 1 && records.next().is_some());
+                // Whoever begins in the middle knows nothing of what came before.
+                if next.0 > 1 && before.map(|record| record.chain) != last.or(before.map(|record| record.chain)) {
                     *ended = true;
                     return Ok(());
                 }

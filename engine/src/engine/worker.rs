@@ -227,6 +227,10 @@ impl Task {
         self.engine.ask(|reply| Input::Worker(FromWorker::Return { held, reply })).await
     }
 
+    pub(super) fn held(&self) -> Held {
+        self.assignment.held.clone()
+    }
+
     async fn done(&self, result: Result<rejoin_machine::Payload, Failure>) -> Result<(), WorkerError> {
         let held = self.assignment.held.clone();
         self.engine.ask(|reply| Input::Worker(FromWorker::Done { held, result, reply })).await

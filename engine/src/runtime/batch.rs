@@ -258,7 +258,10 @@ impl Shard {
 
     /// Puts a transition into the batch, and what follows from it into the queue.
     fn record(&mut self, id: RunId, now: Timestamp, advance: Advance, batch: &mut Batch) -> Result<(), Refusal> {
-        let Advance { transition, effects, children } = advance;
+        let Advance { transition, effects, children, progress } = advance;
+        for value in progress {
+            self.progress.push(id, value, now);
+        }
         let payload = match codec::encode(&transition) {
             Ok(payload) => payload,
             Err(error) => {

@@ -1,5 +1,6 @@
 //! Everything that can wake a shard, on one page.
 
+use super::progress::Update;
 use super::workers::FromWorker;
 use crate::activation::Commission;
 use crate::context::ForeignWake;
@@ -21,6 +22,8 @@ pub(crate) enum Input {
     Command { run: RunId, command: Command, reply: Reply<(), RunError> },
     /// Somebody who acts for a run calls something.
     Participate { run: RunId, call: Box<Participation>, reply: Reply<(), RunError> },
+    /// Somebody asks how far a run is, or waits for more than it has said so far.
+    Progress { run: RunId, after: Option<u64>, reply: Reply<Vec<Update>, RunError> },
     /// Somebody waits for the end of a run.
     Await { run: RunId, reply: Reply<Outcome, RunError> },
     /// Somebody wants a tree that has ended to be forgotten.

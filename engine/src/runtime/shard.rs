@@ -3,6 +3,7 @@
 use super::batch::Batch;
 use super::inbox::{Inbox, Input, Reply, StepDone};
 use super::ports::Ports;
+use super::progress::{Progress, Update};
 use super::queues::Queues;
 use super::recent::Recent;
 use super::retention::Retention;
@@ -49,6 +50,7 @@ pub(crate) struct Shard {
     pub(super) steps: Steps,
     pub(super) queues: Queues,
     pub(super) workers: Workers,
+    pub(super) progress: Progress,
     /// What was put off to a batch of its own.
     pub(super) later: VecDeque<Work>,
     /// What the full disk had no room for, and when it is tried again.
@@ -149,6 +151,7 @@ impl Shard {
             steps,
             queues: Queues::default(),
             workers: Workers::default(),
+            progress: Progress::default(),
             later: VecDeque::new(),
             stalled: VecDeque::new(),
             again_at: Timestamp(i64::MAX),
@@ -171,6 +174,7 @@ impl Shard {
                 Input::Trigger { id, commission, reply } => self.trigger(id, commission, reply),
                 Input::Command { run, command, reply } => self.command(run, command, reply),
                 Input::Participate { run, call, reply } => self.participate(run, call, reply),
+                Input::Progress { run, after, reply } => self.tell_progress(run, after, reply),
                 Input::Await { run, reply } => self.wait_for(run, reply),
                 Input::Delete { run, reply } => self.delete_for(run, reply),
                 Input::StepDone(done) => self.step_done(done),
@@ -297,6 +301,7 @@ impl Shard {
         self.runs.clear();
         self.waiters.clear();
         self.workers = Workers::default();
+        self.progress.clear();
         self.watchers.close();
         for reply in self.stopping.take().unwrap_or_default() {
             // Whoever asked may be gone.
@@ -417,6 +422,20 @@ impl Shard {
             }
         }
         Ok(())
+    }
+
+    fn tell_progress(&mut self, run: RunId, after: Option<u64>, reply: Reply<Vec<Update>, RunError>) {
+        let known = self.progress.since(run, after.unwrap_or(0));
+        let ended = match self.recent.outcome(run) {
+            Some(_) => Ok(true),
+            None if self.runs.contains_key(&run) => Ok(false),
+            None => self.durable_outcome(run).map(|outcome| outcome.is_some()),
+        };
+        match ended {
+            Ok(false) if after.is_some() && known.is_empty() => self.progress.wait(run, reply),
+            // Of a run that is not there nothing is known. Whoever asked may be gone.
+            Ok(_) | Err(_) => drop(reply.send(Ok(known))),
+        }
     }
 
     fn wait_for(&mut self, run: RunId, reply: Reply<Outcome, RunError>) {
@@ -629,6 +648,7 @@ impl Shard {
     }
 
     fn closed(&mut self, run: RunId) {
+        self.progress.end(run);
         let active = self.runs.remove(&run);
         let known = active.as_ref().and_then(|active| active.activation.outcome());
         if let Some(outcome) = known {
@@ -671,6 +691,7 @@ impl Shard {
         self.runs.clear();
         self.parked.clear();
         self.workers = Workers::default();
+        self.progress.clear();
         self.watchers.close();
         self.failed = Some(failure);
     }

@@ -19,6 +19,10 @@ pub(crate) enum FromWorker {
     Next { agent: QueueName, worker: String, reply: Reply<Assignment, WorkerError> },
     /// It works on.
     Heartbeat { held: Held, reply: Reply<(), WorkerError> },
+    /// It has a piece of its result.
+    Stream { held: Held, chunk: Payload, reply: Reply<(), WorkerError> },
+    /// It says how far it is.
+    Progress { held: Held, value: Payload, reply: Reply<(), WorkerError> },
     /// It has a result.
     Done { held: Held, result: Result<Payload, Failure>, reply: Reply<(), WorkerError> },
     /// It gives an attempt back, for another worker.
@@ -286,6 +290,18 @@ impl Shard {
                 // A refusal may rest on what is not durable yet.
                 self.owed.push(Owed::Worker(reply, result));
             }
+            FromWorker::Stream { held, chunk, reply } => {
+                let (op, attempt) = (held.op, held.attempt);
+                let result = self.act_for(&held, Command::Stream { op, attempt, chunk });
+                self.owed.push(Owed::Worker(reply, result));
+            }
+            FromWorker::Progress { held, value, reply } => {
+                let result = self.heard_of(&held);
+                if result.is_ok() {
+                    self.progress.push(held.run, value, self.ports.clock.now());
+                }
+                self.owed.push(Owed::Worker(reply, result));
+            }
             FromWorker::Done { held, result, reply } => {
                 let command = Command::EndAttempt {
                     op: held.op,
@@ -417,9 +433,11 @@ impl FromWorker {
             FromWorker::Drain { .. } | FromWorker::Leave { .. } => {}
             FromWorker::Next { reply, .. } => drop(reply.send(Err(error.clone()))),
             FromWorker::Presence { reply, .. } => drop(reply.send(Err(error.clone()))),
-            FromWorker::Heartbeat { reply, .. } | FromWorker::Done { reply, .. } | FromWorker::Return { reply, .. } => {
-                drop(reply.send(Err(error.clone())))
-            }
+            FromWorker::Heartbeat { reply, .. }
+            | FromWorker::Stream { reply, .. }
+            | FromWorker::Progress { reply, .. }
+            | FromWorker::Done { reply, .. }
+            | FromWorker::Return { reply, .. } => drop(reply.send(Err(error.clone()))),
         }
     }
 }

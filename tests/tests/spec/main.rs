@@ -4,6 +4,7 @@ mod agents;
 mod grants;
 mod groups;
 mod people;
+mod streams;
 mod tokens;
 mod workers;
 

@@ -29,6 +29,8 @@ enum Kind {
     Sleep,
     Await,
     Participate,
+    Stream,
+    Emit,
     Decide,
     Pause,
     Unpause,
@@ -48,11 +50,13 @@ const KINDS: &[(u8, Kind)] = &[
     (32, Kind::Call),
     (14, Kind::Sleep),
     (12, Kind::Await),
-    (26, Kind::EndAttempt),
+    (22, Kind::EndAttempt),
     (4, Kind::TakeAttempt),
     (2, Kind::ReturnAttempt),
     (30, Kind::ResolveCall),
     (4, Kind::Participate),
+    (2, Kind::Stream),
+    (2, Kind::Emit),
     (6, Kind::Decide),
     (1, Kind::Pause),
     (3, Kind::Unpause),
@@ -108,6 +112,8 @@ pub fn limits(dice: &mut Dice<'_>) -> Limits {
         children: 5,
         buffered_signals: 2,
         depth: dice.pick(&[3, 2, 0, u32::MAX]),
+        stream_chunks: 2,
+        stream_bytes: 5,
         name_bytes: 8,
         cancel_grace: dice.pick(&[Span(5_000_000), Span(0), Span(u64::MAX)]),
     };
@@ -149,6 +155,11 @@ pub fn command(dice: &mut Dice<'_>, run: &Run, next: OpNo, now: Timestamp) -> Co
             Command::Decide { op: known_op(dice, run, next), token: [dice.byte() % 2; 16], verdict: verdict(dice) }
         }
         Kind::Participate => participate(dice),
+        Kind::Stream => {
+            let (op, attempt) = attempt(dice, run);
+            Command::Stream { op, attempt, chunk: dice.payload() }
+        }
+        Kind::Emit => Command::Issue(Issue::Emit { chunk: dice.payload() }),
         Kind::Pause => Command::Pause { by: dice.name(), reason: dice.name() },
         Kind::Unpause => Command::Unpause { by: dice.name() },
         Kind::Ask => Command::Issue(Issue::Ask { op, ask: Box::new(ask(dice)) }),

@@ -128,6 +128,9 @@ impl Model {
                 assert!(self.known.insert(*child), "a key stands for one child");
                 self.awaited.insert(*child);
             }
+            Event::Streamed { .. } => {
+                assert!(matches!(self.life, Life::Running | Life::Compensating), "it is under way");
+            }
             Event::PatchMarked { .. } | Event::ParticipantRefused { .. } => self.check_heard(),
             operation => self.take_operation(operation, time),
         }

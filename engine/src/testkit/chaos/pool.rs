@@ -121,7 +121,11 @@ impl Pool {
                 };
                 Input::Await { run, reply: self.relay(reply, told) }
             }
-            other @ (Input::StepDone(_) | Input::Woken { .. } | Input::Worker(_) | Input::Stop { .. }) => other,
+            other @ (Input::StepDone(_)
+            | Input::Woken { .. }
+            | Input::Worker(_)
+            | Input::Progress { .. }
+            | Input::Stop { .. }) => other,
         }
     }
 
