@@ -285,6 +285,24 @@ impl Shard {
                 served.members.remove(&worker);
                 served.seekers.retain(|seeker| seeker.worker != worker);
             }
+            FromWorker::Presence { agent, reply } => {
+                let served = self.workers.agents.get(&agent);
+                let presence = served.map(|served| Presence {
+                    ready: served.members.values().filter(|drains| !**drains).count(),
+                    draining: served.members.values().filter(|drains| **drains).count(),
+                    working: served.working,
+                    offered: served.offers.len(),
+                });
+                // Whoever asked may be gone.
+                let _ = reply.send(Ok(presence.unwrap_or_default()));
+            }
+            said => self.hear_of_attempt(said),
+        }
+    }
+
+    /// What a worker says of an attempt.
+    fn hear_of_attempt(&mut self, said: FromWorker) {
+        match said {
             FromWorker::Heartbeat { held, reply } => {
                 let result = self.heard_of(&held);
                 // A refusal may rest on what is not durable yet.
@@ -317,17 +335,11 @@ impl Shard {
                 let result = self.act_for(&held, Command::ReturnAttempt { op, attempt, worker });
                 self.owed.push(Owed::Worker(reply, result));
             }
-            FromWorker::Presence { agent, reply } => {
-                let served = self.workers.agents.get(&agent);
-                let presence = served.map(|served| Presence {
-                    ready: served.members.values().filter(|drains| !**drains).count(),
-                    draining: served.members.values().filter(|drains| **drains).count(),
-                    working: served.working,
-                    offered: served.offers.len(),
-                });
-                // Whoever asked may be gone.
-                let _ = reply.send(Ok(presence.unwrap_or_default()));
-            }
+            // Those are not of attempts.
+            FromWorker::Next { .. }
+            | FromWorker::Drain { .. }
+            | FromWorker::Leave { .. }
+            | FromWorker::Presence { .. } => {}
         }
     }
 
