@@ -202,6 +202,7 @@ fn samples(run: &Run) -> Vec<(&'static str, Event)> {
     let mut samples = vec![known(triggered()), known(Event::Started)];
     samples.extend(ends().into_iter().map(known));
     samples.extend(of_operations(run));
+    samples.extend(of_people(run));
     samples.extend([
         known(received(99, "review")),
         known(dropped(op(run, |op| matches!(op, Op::Timer { .. })))),
@@ -236,7 +237,6 @@ fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
     let wait_op = op(run, |op| matches!(op, Op::Signal { .. }));
     let loose = RUN.child(&rejoin_machine::CallKey::Numbered { incarnation: 1, op: OpNo(5) });
     let signal = if wait_op < 8 { 0 } else { 8 };
-    let question = op(run, |op| matches!(op, Op::Approval(_)));
     let failure = broken;
     let known = |event: Event| (event.name(), event);
     vec![
@@ -264,6 +264,21 @@ fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
         known(Event::SignalTimedOut { op: OpNo(wait_op) }),
         known(Event::AttemptTaken { op: OpNo(step_op), attempt: 1, worker: "w".into() }),
         known(Event::AttemptReturned { op: OpNo(taken), attempt: 1 }),
+        known(briefed(Brief::default())),
+        known(Event::CallCancelled { op: OpNo(open), reason: "enough".into() }),
+        known(Event::GroupFormed {
+            op: OpNo(100),
+            name: "sections".into(),
+            mode: GroupMode::All,
+            members: vec![("one".into(), OpNo(open))],
+        }),
+    ]
+}
+
+fn of_people(run: &Run) -> Vec<(&'static str, Event)> {
+    let question = op(run, |op| matches!(op, Op::Approval(_)));
+    let known = |event: Event| (event.name(), event);
+    vec![
         known(Event::ApprovalRequested { op: OpNo(100), approval: approval() }),
         known(Event::ApprovalEscalated { op: OpNo(question) }),
         known(Event::ApprovalDecided {
@@ -282,14 +297,6 @@ fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
         }),
         known(Event::ParticipantRefused { key: "new".into(), name: "child".into(), failure: broken() }),
         known(Event::Streamed { attempt: 1, chunk: text("piece") }),
-        known(briefed(Brief::default())),
-        known(Event::CallCancelled { op: OpNo(open), reason: "enough".into() }),
-        known(Event::GroupFormed {
-            op: OpNo(100),
-            name: "sections".into(),
-            mode: GroupMode::All,
-            members: vec![("one".into(), OpNo(open))],
-        }),
     ]
 }
 
