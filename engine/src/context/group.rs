@@ -29,8 +29,9 @@ pub enum Answer<T> {
     TimedOut(Failure),
 }
 
-impl<T> Answer<T> {
-    fn of(result: Result<T, Failure>) -> Answer<T> {
+/// How a call ended, for a flow that goes on either way and asks for the status.
+impl<T> From<Result<T, Failure>> for Answer<T> {
+    fn from(result: Result<T, Failure>) -> Answer<T> {
         match result {
             Ok(value) => Answer::Completed(value),
             Err(failure) => match failure.kind() {
@@ -44,7 +45,9 @@ impl<T> Answer<T> {
             },
         }
     }
+}
 
+impl<T> Answer<T> {
     /// The value, of a call that completed.
     pub fn value(&self) -> Option<&T> {
         match self {
@@ -331,7 +334,7 @@ struct Settling<T> {
 
 impl<T> Settling<T> {
     fn answered(&mut self, place: usize, result: Result<T, Failure>, rule: &Rule) {
-        let answer = match (Answer::of(result), self.stopped) {
+        let answer = match (Answer::from(result), self.stopped) {
             (Answer::Cancelled(failure), Some(true)) => Answer::TimedOut(failure),
             (answer, _) => answer,
         };

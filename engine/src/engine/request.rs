@@ -165,6 +165,11 @@ impl<O> RunHandle<O> {
         RunHandle { engine, id, output: PhantomData }
     }
 
+    /// The engine that it is a run of.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Its id.
     pub fn id(&self) -> RunId {
         self.id

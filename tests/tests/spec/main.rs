@@ -1,9 +1,11 @@
 //! What the specification says, line by line; each test bears the id of its line.
 
 mod agents;
+mod flows;
 mod grants;
 mod groups;
 mod people;
+mod proven;
 mod streams;
 mod tokens;
 mod workers;
