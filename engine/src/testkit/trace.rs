@@ -177,6 +177,15 @@ pub enum Told {
         /// How it ended, in words.
         answer: Result<String, Refused>,
     },
+    /// To what a person asked of a run.
+    Asked {
+        /// The run.
+        run: RunId,
+        /// The event that it makes.
+        event: &'static str,
+        /// Whether it was done.
+        answer: Result<(), Refused>,
+    },
     /// To a call in a run's name.
     Participated {
         /// The run.

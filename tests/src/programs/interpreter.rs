@@ -104,6 +104,8 @@ pub fn app(builder: Builder, ledger: &Ledger, deploy: Deploy) -> Builder {
     }
     let lease = (seconds(30) / pace).max(millis(300));
     builder
+        .person("ann")
+        .person("bob")
         .agent(Agent::named("agent 1").at_most(2).grant("level 2").grant("agent 2").grant("hand"))
         .agent(Agent::named("agent 2").sequential().grant("hand"))
         .agent(Agent::named("hand").by_workers().grant("level 2").lease(lease).attempts(u32::MAX))
@@ -382,6 +384,17 @@ impl Running {
                 None => one_of(IN_VAIN),
                 Some(_) => one_of(WRONG),
             },
+            Do::Approve { escalate } => {
+                let mut asked = ctx.approval("may it?").answers(["yes", "no"]).persons(["ann"]);
+                if escalate {
+                    asked = asked.escalate(self.millis(90_000), ["bob"]);
+                }
+                one_of(if asked.await?.answer == "yes" { ANSWERED } else { WRONG })
+            }
+            Do::Emit => {
+                ctx.emit("a piece")?;
+                Seen::new()
+            }
             // The rest only the top of a program may do.
             _ => Seen::new(),
         })

@@ -80,6 +80,13 @@ pub enum Do {
         /// Which question.
         name: u8,
     },
+    /// A question to people, who answer it.
+    Approve {
+        /// Whether others are asked too after a while.
+        escalate: bool,
+    },
+    /// A piece of a stream.
+    Emit,
     /// A question that nobody answers.
     AskInVain {
         /// How long.
@@ -194,6 +201,8 @@ pub struct Root {
     pub cancel: Option<(bool, Option<u32>)>,
     /// It is deleted when it has ended.
     pub delete: bool,
+    /// It is made to stand still, and to go on.
+    pub pause: bool,
 }
 
 /// The roots of a seed: a few small ones, or one large one.
@@ -226,6 +235,7 @@ fn root(chance: &mut Chance, size: u64) -> Root {
             (chance.often(500), grace)
         }),
         delete: chance.often(300),
+        pause: chance.often(200),
     }
 }
 
@@ -287,7 +297,7 @@ fn one(chance: &mut Chance, level: usize, top: bool, budget: &mut u64) -> Do {
     }
 }
 
-/// Groups, and jobs for workers.
+/// Groups, questions to people, and jobs for workers.
 fn new_one(chance: &mut Chance, level: usize, budget: &mut u64) -> Do {
     if level < 2 && chance.often(600) {
         let members = 1 + chance.below(3);
@@ -296,6 +306,9 @@ fn new_one(chance: &mut Chance, level: usize, budget: &mut u64) -> Do {
             settle: *chance.pick(&[Settle::All, Settle::Collect, Settle::Collect, Settle::First, Settle::Quorum]),
             patience: chance.often(200).then(|| *chance.pick(&[1, 30, 4000])),
         };
+    }
+    if chance.often(400) {
+        return if chance.often(700) { Do::Approve { escalate: chance.often(500) } } else { Do::Emit };
     }
     Do::Serve {
         counter: chance.below(4) as u8,

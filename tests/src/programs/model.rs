@@ -186,7 +186,7 @@ fn one(op: &Do, level: usize, all: &mut Forecast) {
             all.counts.also(&program(of_child, level + 1).counts);
         }
         Do::CallSelf => all.seen.add(REFUSED, 1),
-        Do::Ask { .. } => all.seen.add(ANSWERED, 1),
+        Do::Ask { .. } | Do::Approve { .. } => all.seen.add(ANSWERED, 1),
         Do::AskInVain { .. } => all.seen.add(IN_VAIN, 1),
         Do::Early => all.seen.add(IN_ORDER, 1),
         Do::Together { branches } => branches.iter().for_each(|branch| also(all, sequence(branch, level))),
@@ -195,7 +195,7 @@ fn one(op: &Do, level: usize, all: &mut Forecast) {
             also(all, sequence(program, level).uncertain());
             all.seen.perhaps(LATE, 1);
         }
-        Do::Call { .. } | Do::Group { .. } | Do::Spawn { .. } | Do::Sleep { .. } | Do::Draw => {}
+        Do::Emit | Do::Call { .. } | Do::Group { .. } | Do::Spawn { .. } | Do::Sleep { .. } | Do::Draw => {}
         Do::Anew { .. } | Do::Fail | Do::CancelMe { .. } => {}
     }
 }

@@ -106,7 +106,8 @@ impl Subject for Programs {
 
     fn caller(&self, number: usize, engine: Engine) -> Caller {
         if number == self.roots.len() {
-            return Box::pin(async move { answer(engine).await.map_err(|error| error.to_string()) });
+            let ledger = self.ledger.clone();
+            return Box::pin(async move { answer(engine, ledger).await.map_err(|error| error.to_string()) });
         }
         if let Some(worker) = number.checked_sub(self.roots.len() + 1) {
             let ledger = self.ledger.clone();
@@ -168,6 +169,7 @@ impl Client<'_> {
         }
         let Some(run) = self.trigger(&engine).await? else { return Ok(()) };
         self.send_early(&run).await?;
+        self.pause(&run).await?;
         self.cancel(&run).await?;
         self.compare(run.result().await)?;
         // Those that nobody waited for may be alive.
@@ -193,6 +195,20 @@ impl Client<'_> {
                 // There is room again when the program has taken one.
                 Err(full @ RunError::Rejected(Rejection::TooMany { .. })) => return Err(full),
                 // Who comes again after a crash may come after the end.
+                Ok(()) | Err(RunError::Rejected(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes it stand still for a moment. Who comes again after a crash makes it go on.
+    async fn pause(&self, run: &RunHandle<BTreeMap<u8, u64>>) -> Result<(), RunError> {
+        if !self.root.pause {
+            return Ok(());
+        }
+        for result in [run.pause("a client", "a moment").await, run.resume("a client").await] {
+            match result {
                 Ok(()) | Err(RunError::Rejected(_)) => {}
                 Err(other) => return Err(other),
             }
@@ -285,12 +301,17 @@ impl Client<'_> {
 }
 
 /// Answers every question that is asked, and cancels who asks for it.
-async fn answer(engine: Engine) -> Result<(), RunError> {
+async fn answer(engine: Engine, ledger: Ledger) -> Result<(), RunError> {
     let mut feed = engine.follow_all(0);
     while let Some((run, entry)) = feed.next().await? {
         for event in &entry.transition.events {
-            let Event::SignalAwaited { op, name, .. } = event else { continue };
-            let done = respond(&engine, run, name, &format!("{} {op}", entry.version)).await;
+            let done = match event {
+                Event::SignalAwaited { op, name, .. } => {
+                    respond(&engine, run, name, &format!("{} {op}", entry.version)).await
+                }
+                Event::ApprovalRequested { .. } => approve(&engine, run, &ledger).await,
+                _ => continue,
+            };
             match done {
                 // It has ended meanwhile, or is gone.
                 Ok(()) | Err(RunError::Rejected(_) | RunError::NotFound(_)) => {}
@@ -358,6 +379,31 @@ fn held(told: Result<(), WorkerError>) -> Result<(), WorkerError> {
         Err(WorkerError::NotHeld { .. }) => Ok(()),
         told => told,
     }
+}
+
+/// Answers what a run asks people. Somebody who is not asked has no say, and a second answer is none.
+async fn approve(engine: &Engine, run: RunId, ledger: &Ledger) -> Result<(), RunError> {
+    for open in engine.approvals()?.into_iter().filter(|open| open.run == run) {
+        if !open.persons.iter().any(|person| person == "bob")
+            && let Ok(()) = engine.decide(open.token, "bob", "yes", None).await
+        {
+            // He may have been asked in between.
+            let asked = engine.history(run)?.iter().any(|entry| {
+                entry.transition.events.iter().any(|event| matches!(event, Event::ApprovalEscalated { .. }))
+            });
+            if !asked {
+                ledger.complain("E4", format!("run {run} was answered by somebody who is not asked"));
+            }
+        }
+        match engine.decide(open.token, "ann", "yes", None).await {
+            Ok(()) | Err(RunError::Rejected(_) | RunError::NotFound(_)) => {}
+            Err(other) => return Err(other),
+        }
+        if let Ok(()) = engine.decide(open.token, "ann", "no", None).await {
+            ledger.complain("E4", format!("run {run} took a second answer"));
+        }
+    }
+    Ok(())
 }
 
 async fn respond(engine: &Engine, run: RunId, name: &str, id: &str) -> Result<(), RunError> {

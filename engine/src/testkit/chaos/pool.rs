@@ -63,6 +63,12 @@ impl Pool {
     pub(super) fn post(&mut self, inputs: Vec<Input>, now: Timestamp, faults: &mut Faults, chance: &mut Chance) {
         for input in inputs {
             let kind = if matches!(input, Input::StepDone(_)) { Fault::LateAnswer } else { Fault::LateRequest };
+            // A pause that came after its end, or twice, would last for ever.
+            if matches!(input, Input::Command { command: Command::Pause { .. }, .. }) {
+                let input = self.watch(input);
+                self.parcels.push((now, Parcel::Input(input)));
+                continue;
+            }
             let at = if faults.strikes(kind) { now.after(delay(chance)) } else { now };
             if let Some(again) = copy(&input, faults) {
                 self.parcels.push((now.after(delay(chance)), again));
@@ -89,8 +95,17 @@ impl Pool {
                     _ => None,
                 };
                 let tree = matches!(&command, Command::Cancel { cause: Cause::Tree, .. });
+                let by_person = match &command {
+                    Command::Decide { .. } => Some("ApprovalDecided"),
+                    Command::Pause { .. } => Some("Paused"),
+                    Command::Unpause { .. } => Some("Unpaused"),
+                    _ => None,
+                };
                 let told = move |answer: &Result<(), RunError>| {
                     let answer = answer.clone().map_err(|error| refused(&error));
+                    if let Some(event) = by_person {
+                        return Told::Asked { run, event, answer };
+                    }
                     match signal {
                         Some(id) => Told::Signalled { run, id, answer },
                         None => Told::Cancelled { run, tree, answer },

@@ -9,6 +9,9 @@ pub(super) fn check(model: &Model, seen: &Seen, report: &mut Report<'_>) {
     let Seen::Told(told) = seen else { return };
     match told {
         Told::Triggered { run, input, answer } => triggered(model, *run, *input, answer, report),
+        Told::Asked { run, event: made, answer: Ok(()) } => {
+            durable(model, *run, |event: &Event| event.name() == *made, "a request was acknowledged", report);
+        }
         Told::Participated { run, child, answer: Ok(()) } => {
             let is_it = |event: &Event| matches!(event, Event::ParticipantCalled { child: called, .. } | Event::ChildTriggered { child: called, .. } if called == child);
             durable(model, *run, is_it, "a call was acknowledged", report);
@@ -44,7 +47,8 @@ pub(super) fn check(model: &Model, seen: &Seen, report: &mut Report<'_>) {
                 report.say("A1", format_args!("run {run} was said not to exist, and is there"));
             }
         }
-        Told::Participated { .. }
+        Told::Asked { .. }
+        | Told::Participated { .. }
         | Told::Signalled { .. }
         | Told::Cancelled { .. }
         | Told::Ended { .. }

@@ -13,6 +13,7 @@ enum Kind {
     Call,
     Timer,
     Signal,
+    Approval,
 }
 
 #[derive(Default)]
@@ -25,6 +26,7 @@ struct Life {
     cancel: Option<Cause>,
     delivered: bool,
     wedged: bool,
+    paused: bool,
     ended: bool,
 }
 
@@ -50,7 +52,7 @@ impl Life {
             _ if !self.triggered => Some("not triggered"),
             _ if self.ended => Some("has ended"),
             Event::Started if self.started => Some("started twice"),
-            Event::Started if self.cancel.is_some() || self.wedged => Some("started while it may not"),
+            Event::Started if self.cancel.is_some() || self.wedged || self.paused => Some("started while it may not"),
             Event::CancelRequested { .. } if self.cancel.is_some() => Some("cancelled twice"),
             Event::CancelDelivered { .. } if !self.started || !self.is_silent() => Some("no cancellation to deliver"),
             Event::CancelDelivered { .. } if self.open.values().any(|kind| *kind == Kind::Call) => {
@@ -60,8 +62,11 @@ impl Life {
             Event::Cancelled { .. } if self.cancel.is_none() || deadline => Some("cancelled, and nobody asked for it"),
             Event::Wedged { .. } if self.wedged => Some("wedged twice"),
             Event::Unwedged if !self.wedged => Some("not wedged"),
+            Event::Paused { .. } if self.paused || self.cancel.is_some() => Some("paused, or to end"),
+            Event::Unpaused { .. } if !self.paused => Some("not paused"),
             _ if (asks || ends) && !self.started => Some("its handler was not called"),
             _ if (asks || ends) && self.wedged => Some("its handler is wedged"),
+            _ if (asks || ends) && self.paused => Some("paused"),
             _ if (asks || ends) && self.is_silent() => Some("being cancelled, and its handler does not know"),
             Event::ContinuedAsNew(_) if self.cancel.is_some() => Some("being cancelled"),
             _ if ends && self.cancel.is_some() => Some("being cancelled"),
@@ -117,6 +122,8 @@ impl Life {
             }
             Event::Wedged { .. } => self.wedged = true,
             Event::Unwedged => self.wedged = false,
+            Event::Paused { .. } => self.paused = true,
+            Event::Unpaused { .. } => self.paused = false,
             event if event.is_terminal() => {
                 self.ended = true;
                 self.open.clear();
@@ -135,6 +142,8 @@ fn opens(event: &Event) -> Option<(OpNo, Option<Kind>)> {
         Event::ChildTriggered { op, mode: Mode::Detach, .. } | Event::ChildRefused { op, .. } => Some((*op, None)),
         Event::TimerSet { op, .. } => Some((*op, Some(Kind::Timer))),
         Event::SignalAwaited { op, .. } => Some((*op, Some(Kind::Signal))),
+        Event::ApprovalRequested { op, .. } => Some((*op, Some(Kind::Approval))),
+        Event::GroupFormed { op, .. } => Some((*op, None)),
         _ => None,
     }
 }
@@ -149,6 +158,7 @@ fn closes(event: &Event) -> Option<(OpNo, Kind)> {
         | Event::ChildCancelled { op, .. } => Some((*op, Kind::Call)),
         Event::TimerFired { op } => Some((*op, Kind::Timer)),
         Event::SignalDelivered { op, .. } | Event::SignalTimedOut { op } => Some((*op, Kind::Signal)),
+        Event::ApprovalDecided { op, .. } | Event::ApprovalExpired { op } => Some((*op, Kind::Approval)),
         _ => None,
     }
 }
@@ -161,9 +171,9 @@ pub(super) fn check(history: &[Entry], report: &mut Report<'_>) {
         let mut told = false;
         for event in &entry.transition.events {
             let silent = life.is_silent() && !matches!(event, Event::CancelDelivered { .. });
-            // What a wedged handler would be told waits until it fits its history again.
-            told |= event.answer().is_some() && !silent && !life.wedged;
-            told |= matches!(event, Event::Unwedged) || event.is_terminal();
+            // What a wedged handler would be told waits until it fits its history again, and of a paused one until it goes on.
+            told |= event.answer().is_some() && !silent && !life.wedged && !life.paused;
+            told |= matches!(event, Event::Unwedged | Event::Unpaused { .. }) || event.is_terminal();
             life.take(event, record, report);
         }
         let marked = &entry.transition;
