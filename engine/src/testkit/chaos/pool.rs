@@ -95,12 +95,7 @@ impl Pool {
                     _ => None,
                 };
                 let tree = matches!(&command, Command::Cancel { cause: Cause::Tree, .. });
-                let by_person = match &command {
-                    Command::Decide { .. } => Some("ApprovalDecided"),
-                    Command::Pause { .. } => Some("Paused"),
-                    Command::Unpause { .. } => Some("Unpaused"),
-                    _ => None,
-                };
+                let by_person = by_person(&command);
                 let told = move |answer: &Result<(), RunError>| {
                     let answer = answer.clone().map_err(|error| refused(&error));
                     if let Some(event) = by_person {
@@ -199,6 +194,16 @@ impl Pool {
 pub(super) fn delay(chance: &mut Chance) -> Span {
     let most = *chance.pick(&[1_000, 1_000_000, 60_000_000, 7_200_000_000]);
     Span(chance.below(most))
+}
+
+/// The event that a person's request makes.
+fn by_person(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Decide { .. } => Some("ApprovalDecided"),
+        Command::Pause { .. } => Some("Paused"),
+        Command::Unpause { .. } => Some("Unpaused"),
+        _ => None,
+    }
 }
 
 /// What arrives once more, if a fault wants it to.
