@@ -79,7 +79,11 @@ impl Shard {
         let log = self.log.clone();
         for group in listing::groups(&*log, &[])? {
             let Some((project, name)) = listing::group_names(&group) else { continue };
-            if self.around.registry.agent(&name).is_none_or(|agent| agent.queue().is_none()) {
+            // An agent may have lost its limit, and its jobs wait in the queue all the same.
+            let (mut end, head) = (Vec::new(), queue_key(&project, &name));
+            let waits = !log.scan(tables::QUEUE, prefix(&head, &mut end), 1)?.is_empty();
+            let keeps = self.around.registry.agent(&name).is_some_and(|agent| agent.queue().is_some());
+            if !waits && !keeps {
                 continue;
             }
             let begun = [RunStatus::Running, RunStatus::Suspended, RunStatus::Cancelling, RunStatus::Wedged];

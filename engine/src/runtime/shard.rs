@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::inbox::{Inbox, Input, Reply, StepDone};
 use super::ports::Ports;
 use super::progress::{Progress, Update};
-use super::queues::Queues;
+use super::queues::{QueueName, Queues};
 use super::recent::Recent;
 use super::retention::Retention;
 use super::sizes::Sizes;
@@ -92,7 +92,7 @@ pub(super) enum Owed {
     Refused(Reply<Outcome, RunError>, RunError),
     Step(RunId, StepTask),
     Worker(Reply<(), WorkerError>, Result<(), WorkerError>),
-    Assigned(Held, Reply<Assignment, WorkerError>),
+    Assigned(QueueName, Held, Reply<Assignment, WorkerError>),
     Closed(RunId),
 }
 
@@ -616,7 +616,7 @@ impl Shard {
                 Owed::Refused(reply, error) => drop(reply.send(Err(error))),
                 Owed::Step(run, task) => self.execute(run, task),
                 Owed::Worker(reply, result) => drop(reply.send(result)),
-                Owed::Assigned(held, reply) => self.assigned(held, reply),
+                Owed::Assigned(agent, held, reply) => self.assigned(agent, held, reply),
                 Owed::Closed(run) => self.closed(run),
             }
         }
@@ -679,7 +679,7 @@ impl Shard {
                 Owed::Done(reply, _) => drop(reply.send(Err(RunError::Store(failure.clone())))),
                 Owed::Refused(reply, _) => drop(reply.send(Err(RunError::Store(failure.clone())))),
                 Owed::Worker(reply, _) => drop(reply.send(Err(WorkerError::Store(failure.clone())))),
-                Owed::Assigned(_, reply) => drop(reply.send(Err(WorkerError::Store(failure.clone())))),
+                Owed::Assigned(_, _, reply) => drop(reply.send(Err(WorkerError::Store(failure.clone())))),
                 Owed::Step(..) | Owed::Closed(_) => {}
             }
         }

@@ -205,6 +205,10 @@ impl Workers {
         }
     }
 
+    fn has(&self, held: &Held) -> bool {
+        self.leases.get(&(held.run, held.op)).is_some_and(|lease| lease.held == *held)
+    }
+
     /// The lease of an attempt that a worker says it has.
     fn held(&mut self, held: &Held) -> Result<&mut Lease, WorkerError> {
         let known = self.leases.get_mut(&(held.run, held.op));
@@ -379,8 +383,8 @@ impl Shard {
                 Ok(()) => {
                     let held = Held { run, incarnation, op, attempt, worker };
                     let until = self.ports.clock.now().after(self.lease_of(&agent));
-                    self.workers.begin_lease(Lease { held: held.clone(), agent, until });
-                    self.owed.push(Owed::Assigned(held, seeker.reply));
+                    self.workers.begin_lease(Lease { held: held.clone(), agent: agent.clone(), until });
+                    self.owed.push(Owed::Assigned(agent, held, seeker.reply));
                 }
                 Err(Refusal::Store(failure)) if failure.is_disk_full() => {
                     served.offers.push_front(offer);
@@ -402,8 +406,13 @@ impl Shard {
     }
 
     /// The attempt is the worker's, durably: it is told what to do.
-    pub(super) fn assigned(&mut self, held: Held, reply: Reply<Assignment, WorkerError>) {
-        let Some(active) = self.runs.get(&held.run) else { return };
+    pub(super) fn assigned(&mut self, agent: QueueName, held: Held, reply: Reply<Assignment, WorkerError>) {
+        let Some(active) = self.runs.get(&held.run).filter(|_| self.workers.has(&held)) else {
+            // It was cancelled in between, say: whoever asked has the next one.
+            let served = self.workers.agents.entry(agent.clone()).or_default();
+            served.seekers.push_front(Seeker { worker: held.worker, reply });
+            return self.workers.settle(&agent);
+        };
         let machine = &active.activation.run;
         let assignment =
             Assignment { held: held.clone(), trigger: machine.trigger().clone(), brief: machine.brief().clone() };

@@ -6,6 +6,7 @@ use rejoin::time::{hours, minutes, seconds};
 use rejoin::{Agent, Builder, Context, Event, Failure, Job, RunHandle, RunStatus, WorkerError, WorkerTask};
 use rejoin_store::simulated::Outcome;
 use rejoin_tests::lives::{builder, failure, start};
+use std::future::IntoFuture;
 
 const RESEARCH: Job<String, String> = Job::of("researcher");
 const PRINT: Job<u64, String> = Job::of("printer");
@@ -292,4 +293,40 @@ fn spec_b5_a_deferred_answer_comes_from_outside_once() {
         assert!(refused.expect_err("it has its answer").to_string().contains("answered"), "a second answer is refused");
     }
     assert_eq!(simulation.block_on(run.result()).unwrap().unwrap(), "it rang");
+}
+
+#[test]
+fn inv_e5_jobs_of_an_agent_that_lost_its_limit_are_begun_all_the_same() {
+    let print =
+        |ctx: Context, n: u64| async move { if n == 0 { ctx.signal::<String>("go").await } else { Ok(n.to_string()) } };
+    let world = World::new(1);
+    let mut simulation = start(&world, builder().agent(Agent::named("printer").sequential()).job(&PRINT, print));
+    for n in 0..3 {
+        let engine = simulation.engine();
+        simulation.block_on(async move { engine.job(&PRINT, n).await.map(drop) }).unwrap().unwrap();
+    }
+    simulation.settle();
+    drop(simulation);
+    let mut simulation = start(&world.crash(Outcome::Lost, 1), builder().job(&PRINT, print));
+    simulation.settle();
+    let open = runs_of(&simulation, "printer").into_iter().filter(|run| !run.row.status.is_closed()).count();
+    assert_eq!(open, 1, "only the one that waits for a signal");
+}
+
+#[test]
+fn inv_e5_a_worker_that_asked_for_a_job_which_was_cancelled_gets_the_next_one() {
+    let mut simulation = start(&World::new(1), served());
+    let engine = simulation.engine();
+    let next = async move {
+        let worker = engine.worker("researcher");
+        let first = engine.job(&RESEARCH, "first".to_owned()).await.unwrap();
+        engine.job(&RESEARCH, "second".to_owned()).await.unwrap();
+        // Asked for and cancelled in one go: the first job is the worker's, and then nobody's.
+        let (task, cancelled) =
+            rejoin::join((worker.next(), first.cancel("never mind").grace(seconds(0)).into_future())).await;
+        cancelled.unwrap();
+        task.unwrap().input::<String>().unwrap()
+    };
+    let got = simulation.block_on(next).unwrap();
+    assert!(got == "first" || got == "second", "{got}");
 }
