@@ -229,7 +229,14 @@ impl Activation {
             }
         }
         match event {
-            Event::Unwedged | Event::Unpaused { .. } if !self.run.is_held() => self.unfed.append(&mut self.held),
+            // Until it is told of its cancellation it is told nothing else, and then everything pending is cancelled.
+            Event::CancelRequested { .. } if self.run.holds_answers() => {
+                self.held.clear();
+                self.unfed.clear();
+            }
+            Event::Unwedged | Event::Unpaused { .. } if !self.run.is_held() && !self.run.holds_answers() => {
+                self.unfed.append(&mut self.held);
+            }
             Event::ContinuedAsNew(_) => self.discard_handler(),
             Event::StepCompleted { op, .. } | Event::StepFailed { op, .. } => self.forget_body(*op),
             _ => {}

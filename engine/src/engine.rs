@@ -83,7 +83,7 @@ impl Engine {
 
     /// The run that was triggered with this key, if one was.
     pub fn find<I, O>(&self, workflow: &Workflow<I, O>, key: &str) -> Option<RunHandle<O>> {
-        let id = request::keyed_id(&self.shared.project, workflow.name(), key);
+        let id = request::keyed_id(&self.shared.project, workflow.name(), None, key);
         let head = self.shared.log.head(StreamId(id.0));
         head.filter(|head| head.lsn <= self.shared.log.durable()).map(|_| self.run(id))
     }

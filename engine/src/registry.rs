@@ -121,7 +121,8 @@ impl Registry {
     pub(crate) fn declare(&mut self, agent: Agent) -> Result<(), Taken> {
         let entry = self.targets.entry(agent.name.clone()).or_default();
         let has_handlers = !entry.handlers.is_empty();
-        if has_handlers && (entry.agent.is_none() || agent.by_workers) {
+        let by_workers = entry.agent.as_ref().is_some_and(|known| known.by_workers);
+        if has_handlers && (entry.agent.is_none() || agent.by_workers || by_workers) {
             return Err(Taken { name: agent.name, version: BY_WORKERS });
         }
         if agent.by_workers {

@@ -103,7 +103,9 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         Event::TimerSet { op, .. } => format!("a sleep (operation {op})"),
         Event::SignalAwaited { op, name, .. } => format!("a wait for signal {name:?} (operation {op})"),
         Event::Streamed { attempt: 0, .. } => "a piece of a stream".to_owned(),
-        Event::ApprovalRequested { op, .. } => format!("an approval (operation {op})"),
+        Event::ApprovalRequested { op, .. } | Event::ApprovalRefused { op, .. } => {
+            format!("an approval (operation {op})")
+        }
         Event::CallCancelled { op, .. } => format!("the call {op} cancelled"),
         Event::GroupFormed { op, name, .. } => format!("group {name:?} (operation {op})"),
         Event::OperationDropped { op } => format!("operation {op} dropped"),
@@ -186,7 +188,9 @@ pub(crate) fn fits(issue: &Issue, event: &Event) -> bool {
             op == was && name == named
         }
         (Issue::Emit { chunk }, Event::Streamed { chunk: was, .. }) => chunk == was,
-        (Issue::Ask { op, .. }, Event::ApprovalRequested { op: was, .. }) => op == was,
+        (Issue::Ask { op, .. }, Event::ApprovalRequested { op: was, .. } | Event::ApprovalRefused { op: was, .. }) => {
+            op == was
+        }
         (Issue::CancelCall { op, .. }, Event::CallCancelled { op: was, .. }) => op == was,
         (Issue::Group { op, name, members, .. }, Event::GroupFormed { op: was, name: named, members: these, .. }) => {
             op == was && name == named && members == these

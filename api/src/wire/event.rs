@@ -137,6 +137,7 @@ fn of_others(event: &Event, operations: &mut Operations) -> Details {
             .text("answer", &verdict.answer)
             .text("by", &verdict.by)
             .given(verdict.comment.as_ref(), |it, comment| it.text("comment", comment)),
+        Event::ApprovalRefused { op, failure } => none.op(*op).failure(failure),
         Event::ApprovalEscalated { op } | Event::ApprovalExpired { op } => none.op(*op),
         Event::Paused { by, reason } => none.text("by", by).text("reason", reason),
         Event::Unpaused { by } => none.text("by", by),

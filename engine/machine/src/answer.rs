@@ -61,6 +61,7 @@ impl Event {
             }
             Event::StepFailed { op, failure }
             | Event::ChildRefused { op, failure, .. }
+            | Event::ApprovalRefused { op, failure }
             | Event::ChildFailed { op, failure }
             | Event::ChildTimedOut { op, failure, .. }
             | Event::ChildCancelled { op, failure } => Some(failed(op, failure)),

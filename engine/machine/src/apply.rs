@@ -55,6 +55,7 @@ impl Run {
             | Event::TimerSet { .. }
             | Event::SignalAwaited { .. }
             | Event::ApprovalRequested { .. }
+            | Event::ApprovalRefused { .. }
             | Event::CallCancelled { .. }
             | Event::GroupFormed { .. }
             | Event::OperationDropped { .. }
@@ -182,7 +183,7 @@ impl Run {
             Event::SignalDelivered { op, id } => self.deliver_signal(*op, *id),
             Event::SignalTimedOut { op } => self.signal_timed_out(*op, time),
             Event::CallCancelled { op, reason } => self.mark_cancelled(*op, reason),
-            Event::GroupFormed { op, .. } => self.opens(*op) && self.number(*op),
+            Event::GroupFormed { op, .. } | Event::ApprovalRefused { op, .. } => self.opens(*op) && self.number(*op),
             Event::ApprovalRequested { op, approval } => self.opens(*op) && self.add_approval(*op, approval),
             Event::ApprovalEscalated { op } => self.approval_escalated(*op, time),
             Event::ApprovalDecided { op, verdict } => self.approval_decided(*op, verdict, time),

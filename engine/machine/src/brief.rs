@@ -178,7 +178,8 @@ impl Brief {
             metadata,
             message: given.message,
             only,
-            triggers_nothing: given.triggers_nothing,
+            // A part of the work may not do what the whole may not.
+            triggers_nothing: given.triggers_nothing || (given.subagent && self.triggers_nothing),
             subagent: given.subagent,
             within: None,
             protected: given.protected,
@@ -247,7 +248,7 @@ impl Run {
         let Terms { callee, given } = terms;
         let path = || self.trigger.path.iter().chain([name]).cloned().collect::<Vec<_>>();
         if given.subagent {
-            if self.brief.kind != Kind::Agent || self.brief.subagent {
+            if self.brief.kind != Kind::Agent || self.brief.subagent || callee.kind != Kind::Agent {
                 return Err(Rejection::NoSubagents { name: self.trigger.target.name.clone() });
             }
         } else if self.brief.triggers_nothing {

@@ -166,11 +166,12 @@ impl Run {
     /// Somebody who acts for the run calls something. What was called under the key before is found again.
     pub(crate) fn participate(&self, call: Participation, now: Timestamp, limits: &Limits) -> Decision {
         self.check_active()?;
+        Rejection::check_count("events of history", self.history as usize, limits.history as usize)?;
         let Participation { target, name, terms, key, input, timeout } = call;
         for text in [&name, &key] {
             Rejection::check_size("a name, key or label", text.len(), limits.name_bytes)?;
         }
-        let child = self.id.child(&CallKey::Named(key.clone()));
+        let child = self.id.child(&CallKey::of_participant(&key));
         if self.children.contains_key(&child) {
             return Err(Rejection::CalledBefore { child });
         }
@@ -192,7 +193,8 @@ impl Run {
 
     pub(crate) fn add_participants_child(&mut self, child: RunId, key: &str) -> bool {
         self.children_started = self.children_started.saturating_add(1);
-        let known = Child { key: CallKey::Named(key.into()), link: Link::Carried(None) };
+        self.refusal = None;
+        let known = Child { key: CallKey::of_participant(key), link: Link::Carried(None) };
         self.children.insert(child, known).is_none()
     }
 

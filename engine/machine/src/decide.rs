@@ -232,7 +232,8 @@ impl Run {
             | Event::Unpaused { .. }
             | Event::ParticipantCalled { .. }
             | Event::ParticipantRefused { .. }
-            | Event::Streamed { .. } => Vec::new(),
+            | Event::Streamed { .. }
+            | Event::ApprovalRefused { .. } => Vec::new(),
         }
     }
 

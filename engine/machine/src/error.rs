@@ -90,7 +90,7 @@ pub enum Rejection {
         path: Vec<String>,
     },
     /// Something that is no agent, or is a part of an agent's work itself, would divide its work.
-    #[error("{name} has no subagents: only an agent has, and a subagent has none of its own")]
+    #[error("{name} has no such subagents: only an agent has, of agents, and a subagent has none of its own")]
     NoSubagents {
         /// The caller.
         name: String,

@@ -343,6 +343,13 @@ pub enum Event {
         /// The piece.
         chunk: Payload,
     },
+    /// A question makes no sense, and nobody is asked. From running.
+    ApprovalRefused {
+        /// The operation.
+        op: OpNo,
+        /// Why.
+        failure: Failure,
+    },
 }
 
 /// What a run takes along when it continues as new.
@@ -432,6 +439,7 @@ impl Event {
             Event::ParticipantCalled { .. } => "ParticipantCalled",
             Event::ParticipantRefused { .. } => "ParticipantRefused",
             Event::Streamed { .. } => "Streamed",
+            Event::ApprovalRefused { .. } => "ApprovalRefused",
         }
     }
 }

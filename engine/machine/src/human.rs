@@ -8,11 +8,13 @@
 
 use crate::error::Rejection;
 use crate::event::Event;
+use crate::failure::{Failure, FailureKind};
 use crate::id::OpNo;
 use crate::limits::Limits;
 use crate::run::{Decision, Due, Op, Run, Status};
 use crate::time::{Span, Timestamp};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -59,6 +61,8 @@ pub struct Ask {
     pub within: Option<Span>,
     /// Who may answer too, after how long.
     pub escalations: Vec<(Span, Vec<String>)>,
+    /// Why it cannot be asked.
+    pub trouble: Option<Failure>,
 }
 
 /// An answer that was given.
@@ -96,6 +100,17 @@ impl Run {
         let names = ask.answers.iter().chain(&ask.persons).chain(ask.escalations.iter().flat_map(|(_, who)| who));
         for name in names {
             Rejection::check_size("a name, key or label", name.len(), limits.name_bytes)?;
+        }
+        let lacks = match () {
+            () if ask.answers.is_empty() => Some("it offers no answer"),
+            () if ask.persons.is_empty() => Some("it asks nobody"),
+            () => None,
+        };
+        let senseless = |what| {
+            Failure::new(FailureKind::Refused, "incomplete-approval", format!("the approval makes no sense: {what}"))
+        };
+        if let Some(failure) = ask.trouble.or(lacks.map(senseless)) {
+            return Ok(vec![Event::ApprovalRefused { op, failure }]);
         }
         let mut escalations: Vec<Escalation> =
             ask.escalations.into_iter().map(|(after, persons)| Escalation { at: now.after(after), persons }).collect();

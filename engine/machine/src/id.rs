@@ -95,6 +95,14 @@ pub enum CallKey {
     },
 }
 
+impl CallKey {
+    /// The key of a call that somebody makes for the run from outside: apart from those that its handler gives.
+    #[must_use]
+    pub fn of_participant(key: &str) -> CallKey {
+        CallKey::Named(["participant\0", key].concat())
+    }
+}
+
 /// The number of an operation within an incarnation of a run, given when the handler calls for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OpNo(pub u32);

@@ -296,6 +296,7 @@ fn of_people(run: &Run) -> Vec<(&'static str, Event)> {
             deadline: None,
         }),
         known(Event::ParticipantRefused { key: "new".into(), name: "child".into(), failure: broken() }),
+        known(Event::ApprovalRefused { op: OpNo(100), failure: broken() }),
         known(Event::Streamed { attempt: 1, chunk: text("piece") }),
     ]
 }

@@ -44,7 +44,7 @@ impl Context {
         token.copy_from_slice(&self.inner.state.borrow_mut().random.next());
         let ask = Ask { question: question.into(), token, ..Ask::default() };
         self.inner.push_issue(Issue::Ask { op, ask: Box::new(ask) });
-        Approval { operation: self.operation(op), ctx: self.clone(), trouble: None }
+        Approval { operation: self.operation(op), ctx: self.clone() }
     }
 }
 
@@ -54,7 +54,6 @@ impl Context {
 pub struct Approval {
     operation: Operation,
     ctx: Context,
-    trouble: Option<Failure>,
 }
 
 impl Approval {
@@ -65,15 +64,13 @@ impl Approval {
     }
 
     /// Who may answer.
-    pub fn persons<P: Into<String>>(mut self, persons: impl IntoIterator<Item = P>) -> Self {
-        let persons = self.known(persons);
-        self.amend(|ask| ask.persons.extend(persons))
+    pub fn persons<P: Into<String>>(self, persons: impl IntoIterator<Item = P>) -> Self {
+        self.asking(persons, |ask, persons| ask.persons.extend(persons))
     }
 
     /// Who may answer too, if nobody has after so long.
-    pub fn escalate<P: Into<String>>(mut self, after: Duration, persons: impl IntoIterator<Item = P>) -> Self {
-        let persons = self.known(persons);
-        self.amend(|ask| ask.escalations.push((after.into(), persons)))
+    pub fn escalate<P: Into<String>>(self, after: Duration, persons: impl IntoIterator<Item = P>) -> Self {
+        self.asking(persons, |ask, persons| ask.escalations.push((after.into(), persons)))
     }
 
     /// How long it may take.
@@ -81,14 +78,23 @@ impl Approval {
         self.amend(|ask| ask.within = Some(limit.into()))
     }
 
-    fn known<P: Into<String>>(&mut self, persons: impl IntoIterator<Item = P>) -> Vec<String> {
+    /// Persons, of whom the project must know. That it does not is recorded, as the question would be.
+    fn asking<P: Into<String>>(
+        self,
+        persons: impl IntoIterator<Item = P>,
+        add: impl FnOnce(&mut Ask, Vec<String>),
+    ) -> Self {
         let persons: Vec<String> = persons.into_iter().map(Into::into).collect();
         let registry = &self.ctx.inner.registry;
-        if let Some(unknown) = persons.iter().find(|person| !registry.is_person(person)) {
+        let unknown = persons.iter().find(|person| !registry.is_person(person));
+        let trouble = unknown.map(|unknown| {
             let message = format!("there is no person {unknown:?} in the project; declare them with Builder::person");
-            self.trouble.get_or_insert(refused("unknown-person", message));
-        }
-        persons
+            rejoin_machine::Failure::new(FailureKind::Refused, "unknown-person", message)
+        });
+        self.amend(|ask| {
+            add(ask, persons);
+            ask.trouble = ask.trouble.take().or(trouble);
+        })
     }
 
     fn amend(self, amend: impl FnOnce(&mut Ask)) -> Self {
@@ -99,35 +105,11 @@ impl Approval {
         });
         self
     }
-
-    /// Why it makes no sense, if it does not.
-    fn trouble(&mut self) -> Option<Failure> {
-        let mut lacks = None;
-        // Looked at before it is sequenced; later there is nothing to look at.
-        self.operation.peek(|issue| {
-            if let Issue::Ask { ask, .. } = issue {
-                lacks = match () {
-                    () if ask.answers.is_empty() => Some("it offers no answer"),
-                    () if ask.persons.is_empty() => Some("it asks nobody"),
-                    () => None,
-                };
-            }
-        });
-        let lacks = lacks.map(|what| refused("incomplete-approval", format!("the approval makes no sense: {what}")));
-        self.trouble.take().or(lacks)
-    }
-}
-
-fn refused(code: &str, message: String) -> Failure {
-    Failure::make(FailureKind::Refused, code.to_owned(), message, Value::Null, false)
 }
 
 impl Future for Approval {
     type Output = Result<Decision, Failure>;
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        if let Some(trouble) = self.trouble() {
-            return Poll::Ready(Err(trouble));
-        }
         self.operation.poll(task).map(|reply| match reply {
             Reply::Decided(verdict) => {
                 Ok(Decision { answer: verdict.answer, by: verdict.by, comment: verdict.comment })

@@ -109,13 +109,15 @@ impl Context {
     }
 
     fn issue_checked(&self, wanted: Wanted<'_>, input: &Value) -> Operation {
-        let encoded = encode("the input", input).and_then(|input| {
-            if let Ok(Resolved { handler, .. }) = self.inner.registry.resolve(wanted.name, wanted.job) {
-                (handler.check)(&input)?;
-            }
-            Ok(input)
-        });
-        self.issue_call(wanted, encoded)
+        let input = encode("the input", input);
+        let checked = match (&input, self.inner.registry.resolve(wanted.name, wanted.job)) {
+            (Ok(input), Ok(Resolved { handler, .. })) => (handler.check)(input),
+            (_, _) => Ok(()),
+        };
+        let call = self.issue_call(wanted, input);
+        // What was asked is held against the history also where the callee takes another input by now.
+        call.give(|_| checked);
+        call
     }
 
     pub(super) fn issue_call(&self, wanted: Wanted<'_>, input: Result<Payload, Failure>) -> Operation {

@@ -37,14 +37,6 @@ impl Operation {
         });
     }
 
-    /// What was called for, while it has not been sequenced.
-    pub(super) fn peek(&self, look: impl FnOnce(&Issue)) {
-        let state = self.inner.state.borrow();
-        if let Some(issue) = state.outbox.iter().rev().find(|issue| operation_of(issue) == Some(self.op)) {
-            look(issue);
-        }
-    }
-
     /// What is needed to end the child of a call before its time.
     pub(super) fn handle(&self) -> Handle {
         Handle { inner: self.inner.clone(), op: self.op }

@@ -211,25 +211,25 @@ impl Builder {
         let around = Surroundings { registry: registry.clone(), foreign: inbox.clone() };
         let (ready, opened) = oneshot::channel();
         let (settings, clock, seal_after) = (self.settings.clone(), ports.clock.clone(), self.settings.seal_after);
-        let folder = self.folder.clone();
         let make = {
             let (ports, inbox, watchers, busy) = (ports.clone(), inbox.clone(), watchers.clone(), busy.clone());
             let (folder, disk, options) = (self.folder, self.disk, self.journal);
             move || {
                 let options = Options { index: home(settings.index, &folder), ..options };
+                let at = folder.clone();
                 let log = open_log(folder, disk, options)?;
+                let secret = participant::secret(&at)?;
                 let mut shard = Shard::new(log.clone(), ports, settings, around, inbox, watchers, busy);
                 shard.recover()?;
-                Ok::<_, StartError>((shard, log))
+                Ok::<_, StartError>((shard, (log, secret)))
             }
         };
         let shard = tokio::start(inbox.clone(), clock, seal_after, make, ready)?;
-        let log = match opened.await {
-            Ok(Ok(log)) => log,
+        let (log, secret) = match opened.await {
+            Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(StartError::Thread(std::io::Error::other("it ended before it was ready"))),
         };
-        let secret = participant::secret(&folder)?;
         tokio::watch(&busy, self.settings.watchdog)?;
         let shared = Shared {
             inbox,

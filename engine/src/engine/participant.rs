@@ -90,6 +90,7 @@ pub(super) fn secret(folder: &Path) -> io::Result<[u8; 32]> {
     file.sync_all()?;
     // Whole or not there.
     fs::rename(&fresh, &path)?;
+    fs::File::open(folder)?.sync_all()?;
     Ok(secret)
 }
 
@@ -187,14 +188,14 @@ impl ParticipantCall {
         let mut terms = Terms { callee: Callee::default(), given: Given { job: job.clone(), ..given } };
         let resolved = registry.resolve(&name, job.as_deref());
         let target = resolved.and_then(|Resolved { target, handler, callee, by_default }| {
-            let by_agent = registry.agent(&caller).is_some();
-            terms.callee = Callee { granted: !by_agent || registry.is_granted(&caller, &name), ..callee };
+            // A workflow needs none.
+            terms.callee = Callee { granted: registry.is_granted(&caller, &name), ..callee };
             terms.given.by_default = by_default;
             input.clone().and_then(|input| (handler.check)(&input)).map(|()| target)
         });
         let target = target.map_err(|failure| failure.to_stored());
         let input = input.unwrap_or_else(|_| Payload::from(Vec::new()));
-        let child = run.child(&CallKey::Named(key.clone()));
+        let child = run.child(&CallKey::of_participant(&key));
         let call = Participation { target, name, terms, key, input, timeout };
         let call = Box::new(call);
         engine.ask(|reply| Input::Participate { run, call, reply }).await?;

@@ -90,7 +90,7 @@ impl<O> TriggerRequest<O> {
         (handler.check)(&input).map_err(bad)?;
         let now = shared.ports.clock.now();
         let id = match &self.key {
-            Some(key) => keyed_id(&shared.project, &target.name, key),
+            Some(key) => keyed_id(&shared.project, &target.name, self.job.as_deref(), key),
             None => new_id(now, || shared.ports.entropy.next()),
         };
         let given = Given { job: self.job, by_default: resolved.by_default, ..self.given };
@@ -128,9 +128,9 @@ impl<O: 'static> IntoFuture for TriggerRequest<O> {
 
 /// The id of a run that is triggered under a key: a function of project, workflow and key, so that "it must not exist" is
 /// the whole check of uniqueness.
-pub(super) fn keyed_id(project: &str, workflow: &str, key: &str) -> RunId {
+pub(super) fn keyed_id(project: &str, workflow: &str, job: Option<&str>, key: &str) -> RunId {
     let mut hasher = blake3::Hasher::new();
-    for part in ["key", project, workflow, key] {
+    for part in ["key", project, workflow, key].into_iter().chain(job) {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
     }
     RunId::hashed(hasher.finalize().as_bytes())

@@ -72,11 +72,20 @@ impl StreamReader {
             let Some((_, entry)) = self.follow.next().await? else { return Ok(None) };
             let mut present = self.cursor.attempt;
             for (index, event) in entry.transition.events.into_iter().enumerate() {
-                let Event::Streamed { attempt, chunk } = event else { continue };
+                let (attempt, chunk) = match event {
+                    Event::Streamed { attempt, chunk } => (attempt, Some(chunk)),
+                    // Whoever takes it next begins anew, under the same number.
+                    Event::AttemptReturned { attempt, .. } if attempt == present => (attempt, None),
+                    _ => continue,
+                };
                 let cursor = StreamCursor { version: entry.version, index: index + 1, attempt };
                 if (cursor.version, cursor.index) <= (self.cursor.version, self.cursor.index) {
                     continue;
                 }
+                let Some(chunk) = chunk else {
+                    self.ready.push_back((cursor, StreamItem::Restart { attempt }));
+                    continue;
+                };
                 if attempt > present.max(1) {
                     // Asked again from before it, the mark comes again with its first piece.
                     let before = StreamCursor { index, attempt: present, ..cursor };

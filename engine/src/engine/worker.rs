@@ -3,7 +3,7 @@
 use super::{Engine, Stopped};
 use crate::error::WorkerError;
 use crate::failure::{Failure, decode, encode};
-use crate::runtime::{Assignment, FromWorker, Held, Input, Presence};
+use crate::runtime::{Assignment, FromWorker, Held, Input, Member, Presence};
 use rejoin_machine::{FailureKind, RunId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,8 +23,9 @@ impl Engine {
     /// }
     /// ```
     pub fn worker(&self, agent: impl Into<String>) -> Worker {
-        let name = format!("worker-{:016x}", self.shared.ports.entropy.next());
-        Worker { engine: self.clone(), agent: agent.into(), name, drains: false }
+        let instance = self.shared.ports.entropy.next();
+        let name = format!("worker-{instance:016x}");
+        Worker { engine: self.clone(), agent: agent.into(), name, instance, drains: false }
     }
 
     /// Who serves an agent at the moment.
@@ -61,6 +62,8 @@ pub struct Worker {
     engine: Engine,
     agent: String,
     name: String,
+    /// What tells it from another one of its name.
+    instance: u64,
     drains: bool,
 }
 
@@ -80,7 +83,15 @@ impl Worker {
     /// [`WorkerError`]: no such agent, the worker takes no more, or the engine has stopped.
     pub async fn next(&self) -> Result<Task, WorkerError> {
         self.engine.check_served(&self.agent)?;
-        let (agent, worker) = (self.queue(), self.name.clone());
+        let longest = self.engine.shared.settings.limits.name_bytes;
+        if self.name.len() > longest {
+            let message = format!("a worker's name of {} bytes is over the limit of {longest}", self.name.len());
+            return Err(WorkerError::Payload(message));
+        }
+        if self.drains {
+            return Err(WorkerError::Draining);
+        }
+        let (agent, worker) = (self.queue(), self.member());
         let assignment: Assignment =
             self.engine.ask(|reply| Input::Worker(FromWorker::Next { agent, worker, reply })).await?;
         Ok(Task { engine: self.engine.clone(), assignment })
@@ -97,8 +108,12 @@ impl Worker {
     /// It takes no more jobs; what it has, it may bring to an end or give back.
     pub fn drain(&mut self) {
         self.drains = true;
-        let (agent, worker) = (self.queue(), self.name.clone());
+        let (agent, worker) = (self.queue(), self.member());
         self.engine.shared.inbox.push(Input::Worker(FromWorker::Drain { agent, worker }));
+    }
+
+    fn member(&self) -> Member {
+        Member { name: self.name.clone(), instance: self.instance }
     }
 
     fn queue(&self) -> (String, String) {
@@ -108,7 +123,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let (agent, worker) = (self.queue(), self.name.clone());
+        let (agent, worker) = (self.queue(), self.member());
         self.engine.shared.inbox.push(Input::Worker(FromWorker::Leave { agent, worker }));
     }
 }

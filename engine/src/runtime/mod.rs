@@ -29,7 +29,7 @@ pub(crate) use shard::Shard;
 pub(crate) use sizes::Sizes;
 pub(crate) use watch::{Busy, Watchers};
 pub use workers::Presence;
-pub(crate) use workers::{Assignment, FromWorker, Held};
+pub(crate) use workers::{Assignment, FromWorker, Held, Member};
 
 use rejoin_machine::{Limits, RunId};
 use std::collections::{BTreeMap, HashMap};

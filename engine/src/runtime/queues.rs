@@ -86,7 +86,7 @@ impl Shard {
             if !waits && !keeps {
                 continue;
             }
-            let begun = [RunStatus::Running, RunStatus::Suspended, RunStatus::Cancelling, RunStatus::Wedged];
+            let begun = RunStatus::ALL.into_iter().filter(|status| !status.is_closed() && *status != RunStatus::Queued);
             let mut under_way = BTreeSet::new();
             for status in begun {
                 let mut end = Vec::new();

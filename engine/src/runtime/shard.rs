@@ -350,20 +350,19 @@ impl Shard {
 
     /// The run exists: the same trigger again is answered alike, another one under the same key is not.
     fn same_trigger(&self, id: RunId, trigger: &Trigger) -> Result<(), TriggerError> {
-        let digest = match self.runs.get(&id) {
-            Some(active) if active.activation.run.incarnation() == 0 => active.activation.run.trigger().input.digest(),
-            Some(_) | None => match self.first_digest(id)? {
-                Some(digest) => digest,
-                None => return Ok(()),
-            },
-        };
+        let Some(digest) = self.first_digest(id)? else { return Ok(()) };
         if digest == trigger.input.digest() {
             return Ok(());
         }
         Err(TriggerError::KeyConflict { key: trigger.key.clone().unwrap_or_default(), run: id })
     }
 
+    /// A digest of what the run was given first.
     fn first_digest(&self, id: RunId) -> Result<Option<u64>, Failure> {
+        let known = self.runs.get(&id).map(|active| &active.activation.run);
+        if let Some(run) = known.filter(|run| run.incarnation() == 0) {
+            return Ok(Some(run.trigger().input.digest()));
+        }
         let row = self.log.row(StreamId(id.0))?.and_then(|row| RunRow::decode(&row));
         Ok(row.map(|row| row.input_digest))
     }
@@ -412,7 +411,11 @@ impl Shard {
     fn check_request(&mut self, run: RunId, command: &Command) -> Result<(), RunError> {
         self.check_store()?;
         if let Command::Cancel { cause: Cause::Tree, .. } = command {
-            let active = self.take_active(run)?;
+            let active = match self.take_active(run) {
+                // One whose handler does not fit is wedged by the request, and cancelled.
+                Err(Refusal::Misuse { .. }) => return Ok(()),
+                active => active?,
+            };
             let protected = active.activation.run.brief().protected && active.activation.outcome().is_none();
             if active.activation.outcome().is_none() {
                 self.put_active(run, active);

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// What a worker asks.
 pub(crate) enum FromWorker {
     /// The next attempt for it.
-    Next { agent: QueueName, worker: String, reply: Reply<Assignment, WorkerError> },
+    Next { agent: QueueName, worker: Member, reply: Reply<Assignment, WorkerError> },
     /// It works on.
     Heartbeat { held: Held, reply: Reply<(), WorkerError> },
     /// It has a piece of its result.
@@ -28,11 +28,18 @@ pub(crate) enum FromWorker {
     /// It gives an attempt back, for another worker.
     Return { held: Held, reply: Reply<(), WorkerError> },
     /// It takes no more.
-    Drain { agent: QueueName, worker: String },
+    Drain { agent: QueueName, worker: Member },
     /// It is gone.
-    Leave { agent: QueueName, worker: String },
+    Leave { agent: QueueName, worker: Member },
     /// Who is there.
     Presence { agent: QueueName, reply: Reply<Presence, WorkerError> },
+}
+
+/// A worker that was heard of: several may bear one name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) instance: u64,
 }
 
 /// An attempt that a worker has, or thinks it has.
@@ -89,7 +96,7 @@ pub(super) struct Workers {
 #[derive(Default)]
 struct Served {
     /// Workers that were heard of and have not left; whether they take no more.
-    members: BTreeMap<String, bool>,
+    members: BTreeMap<Member, bool>,
     seekers: VecDeque<Seeker>,
     offers: VecDeque<Offer>,
     working: usize,
@@ -97,7 +104,7 @@ struct Served {
 
 /// A worker that asked for an attempt.
 struct Seeker {
-    worker: String,
+    worker: Member,
     reply: Reply<Assignment, WorkerError>,
 }
 
@@ -162,13 +169,17 @@ impl Workers {
 
     /// Offers that are not wanted any more; who was to have them waits for others.
     fn unmatch(&mut self, of: impl Fn(&Offer) -> bool) {
+        let mut freed = BTreeSet::new();
         for (agent, offer, seeker) in std::mem::take(&mut self.matched) {
             if of(&offer) {
-                self.agents.entry(agent).or_default().seekers.push_front(seeker);
+                self.agents.entry(agent.clone()).or_default().seekers.push_front(seeker);
+                freed.insert(agent);
             } else {
                 self.matched.push_back((agent, offer, seeker));
             }
         }
+        // Other offers may wait for them.
+        freed.iter().for_each(|agent| self.settle(agent));
     }
 
     fn end_lease(&mut self, run: RunId, op: OpNo) {
@@ -375,7 +386,7 @@ impl Shard {
             }
             let Some((agent, offer, seeker)) = self.workers.matched.pop_front() else { return };
             let Offer { run, incarnation, op, attempt } = offer;
-            let worker = seeker.worker.clone();
+            let worker = seeker.worker.name.clone();
             let take = Command::TakeAttempt { op, attempt, worker: worker.clone() };
             let taken = self.transact(Work::Of(incarnation, run, take));
             let served = self.workers.agents.entry(agent.clone()).or_default();
@@ -392,6 +403,11 @@ impl Shard {
                     self.workers.unmatch_all();
                     self.wait_for_room(&failure);
                     return;
+                }
+                Err(Refusal::Rejected(rejection @ Rejection::TooLarge { .. })) => {
+                    served.offers.push_front(offer);
+                    // Whoever asked may be gone.
+                    let _ = seeker.reply.send(Err(WorkerError::Run(RunError::Rejected(rejection))));
                 }
                 Err(refusal) => {
                     // Nobody wants the attempt any more; the worker gets the next one.
@@ -410,7 +426,8 @@ impl Shard {
         let Some(active) = self.runs.get(&held.run).filter(|_| self.workers.has(&held)) else {
             // It was cancelled in between, say: whoever asked has the next one.
             let served = self.workers.agents.entry(agent.clone()).or_default();
-            served.seekers.push_front(Seeker { worker: held.worker, reply });
+            let worker = Member { name: held.worker, instance: 0 };
+            served.seekers.push_front(Seeker { worker, reply });
             return self.workers.settle(&agent);
         };
         let machine = &active.activation.run;
@@ -435,7 +452,7 @@ impl Shard {
             };
             let Held { incarnation, attempt, worker, .. } = lease.held.clone();
             if let Some(served) = self.workers.agents.get_mut(&lease.agent) {
-                served.members.remove(&worker);
+                served.members.retain(|member, _| member.name != worker);
             }
             self.workers.end_lease(run, op);
             let message = format!("worker {worker:?} was not heard of within its lease");

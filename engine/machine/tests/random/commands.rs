@@ -258,6 +258,7 @@ fn ask(dice: &mut Dice<'_>) -> Ask {
         token: [dice.byte() % 2; 16],
         within: dice.maybe_span(),
         escalations: (0..dice.below(3)).map(|_| (dice.span(), vec![dice.name()])).collect(),
+        trouble: dice.once_in(8).then(|| dice.failure()),
     }
 }
 

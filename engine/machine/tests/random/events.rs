@@ -10,7 +10,7 @@ use rejoin_machine::signal::Buffered;
 use rejoin_machine::{Boundary, CallKey, Carried, Event, OpNo, RunId, SignalId, Target, Timestamp};
 
 /// How many kinds of events there are.
-const KINDS: usize = 45;
+const KINDS: usize = 46;
 
 /// Any event.
 pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
@@ -53,6 +53,7 @@ pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
         }
         43 => Event::ParticipantRefused { key: dice.name(), name: dice.name(), failure: dice.failure() },
         44 => Event::Streamed { attempt: u32::from(dice.byte() % 3), chunk: dice.payload() },
+        45 => Event::ApprovalRefused { op: op(dice), failure: dice.failure() },
         31 => Event::Briefed(Box::new(brief(dice, now))),
         32 => Event::CallCancelled { op: op(dice), reason: dice.name() },
         33 => Event::GroupFormed {

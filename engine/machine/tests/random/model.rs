@@ -174,7 +174,7 @@ impl Model {
                     *cancelled = true;
                 }
             }
-            Event::GroupFormed { op, .. } => self.number(*op),
+            Event::GroupFormed { op, .. } | Event::ApprovalRefused { op, .. } => self.number(*op),
             Event::TimerSet { op, at } => self.open(*op, Pending::Timer { at: *at }),
             Event::TimerFired { op } => {
                 assert!(matches!(self.close(*op), Pending::Timer { at } if at <= time), "never early");

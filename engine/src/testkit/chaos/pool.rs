@@ -109,7 +109,7 @@ impl Pool {
                 Input::Command { run, command, reply: self.relay(reply, told) }
             }
             Input::Participate { run, call, reply } => {
-                let child = run.child(&CallKey::Named(call.key.clone()));
+                let child = run.child(&CallKey::of_participant(&call.key));
                 let told = move |answer: &Result<(), RunError>| Told::Participated {
                     run,
                     child,

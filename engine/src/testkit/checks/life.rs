@@ -143,7 +143,7 @@ fn opens(event: &Event) -> Option<(OpNo, Option<Kind>)> {
         Event::TimerSet { op, .. } => Some((*op, Some(Kind::Timer))),
         Event::SignalAwaited { op, .. } => Some((*op, Some(Kind::Signal))),
         Event::ApprovalRequested { op, .. } => Some((*op, Some(Kind::Approval))),
-        Event::GroupFormed { op, .. } => Some((*op, None)),
+        Event::GroupFormed { op, .. } | Event::ApprovalRefused { op, .. } => Some((*op, None)),
         _ => None,
     }
 }
