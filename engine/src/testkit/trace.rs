@@ -5,7 +5,7 @@ use crate::context::Attempt;
 use crate::engine::Filter;
 use crate::projection::RunStatus;
 use foldhash::fast::FixedState;
-use rejoin_machine::{RunId, SignalId, Timestamp};
+use rejoin_machine::{OpNo, RunId, SignalId, Timestamp};
 use rejoin_store::{NewRecord, Record};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -177,6 +177,19 @@ pub enum Told {
         /// How it ended, in words.
         answer: Result<String, Refused>,
     },
+    /// To a worker that asked for a job.
+    Assigned {
+        /// The run.
+        run: RunId,
+        /// The operation that is the job.
+        op: OpNo,
+        /// Which attempt.
+        attempt: u32,
+        /// The worker.
+        worker: String,
+    },
+    /// Nothing that anybody waits for.
+    Nothing,
     /// To what a person asked of a run.
     Asked {
         /// The run.

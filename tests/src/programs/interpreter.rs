@@ -357,6 +357,11 @@ impl Running {
                 };
                 Ok(Seen::new())
             }
+            // What stands above it cannot be overridden either.
+            (Do::CallSelf, Some(child)) if self.round % 2 == 0 => {
+                let call = self.ctx.call(child, self.child(vec![])).metadata("root", &(self.root + 1));
+                Ok(one_of(if call.await.is_err() { REFUSED } else { WRONG }))
+            }
             (Do::CallSelf, _) => match self.ctx.call(&LEVELS[self.code.level], self.child(vec![])).await {
                 Err(_) => Ok(one_of(REFUSED)),
                 Ok(_) => Ok(one_of(WRONG)),

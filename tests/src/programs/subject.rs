@@ -237,6 +237,7 @@ impl Client<'_> {
             let mut request = engine
                 .trigger(&LEVELS[0], Program::root(ops, self.number))
                 .key(&key)
+                .metadata("root", &self.number)
                 .label("number", self.number.to_string());
             if let Some(deadline) = self.root.deadline {
                 request = request.deadline(seconds(deadline.into()));

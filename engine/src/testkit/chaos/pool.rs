@@ -2,8 +2,8 @@
 
 use super::faults::{Fault, Faults};
 use crate::context::Attempt;
-use crate::error::{RunError, TriggerError};
-use crate::runtime::{FromWorker, Input, Shard, StepDone};
+use crate::error::{RunError, TriggerError, WorkerError};
+use crate::runtime::{Assignment, FromWorker, Input, Shard, StepDone};
 use crate::testkit::trace::{Refused, Seen, Told, Trace};
 use crate::testkit::world::Chance;
 use futures_channel::oneshot;
@@ -131,6 +131,9 @@ impl Pool {
                 };
                 Input::Await { run, reply: self.relay(reply, told) }
             }
+            Input::Worker(FromWorker::Next { agent, worker, reply }) => {
+                Input::Worker(FromWorker::Next { agent, worker, reply: self.relay(reply, assigned) })
+            }
             other @ (Input::StepDone(_)
             | Input::Woken { .. }
             | Input::Worker(_)
@@ -194,6 +197,17 @@ impl Pool {
 pub(super) fn delay(chance: &mut Chance) -> Span {
     let most = *chance.pick(&[1_000, 1_000_000, 60_000_000, 7_200_000_000]);
     Span(chance.below(most))
+}
+
+/// What a worker was given.
+fn assigned(answer: &Result<Assignment, WorkerError>) -> Told {
+    match answer {
+        Ok(Assignment { held, .. }) => {
+            let (run, op, attempt, worker) = (held.run, held.op, held.attempt, held.worker.clone());
+            Told::Assigned { run, op, attempt, worker }
+        }
+        Err(_) => Told::Nothing,
+    }
 }
 
 /// The event that a person's request makes.

@@ -9,6 +9,13 @@ pub(super) fn check(model: &Model, seen: &Seen, report: &mut Report<'_>) {
     let Seen::Told(told) = seen else { return };
     match told {
         Told::Triggered { run, input, answer } => triggered(model, *run, *input, answer, report),
+        Told::Assigned { run, op, attempt, worker } => {
+            let is_it = |event: &Event| {
+                matches!(event, Event::AttemptTaken { op: of, attempt: which, worker: by }
+                    if (of, which, by) == (op, attempt, worker))
+            };
+            durable(model, *run, is_it, "an attempt was given to a worker", report);
+        }
         Told::Asked { run, event: made, answer: Ok(()) } => {
             durable(model, *run, |event: &Event| event.name() == *made, "a request was acknowledged", report);
         }
@@ -47,7 +54,8 @@ pub(super) fn check(model: &Model, seen: &Seen, report: &mut Report<'_>) {
                 report.say("A1", format_args!("run {run} was said not to exist, and is there"));
             }
         }
-        Told::Asked { .. }
+        Told::Nothing
+        | Told::Asked { .. }
         | Told::Participated { .. }
         | Told::Signalled { .. }
         | Told::Cancelled { .. }
