@@ -358,7 +358,7 @@ impl Running {
                 Ok(Seen::new())
             }
             // What stands above it cannot be overridden either.
-            (Do::CallSelf, Some(child)) if self.round % 2 == 0 => {
+            (Do::CallSelf, Some(child)) if self.round.is_multiple_of(2) => {
                 let call = self.ctx.call(child, self.child(vec![])).metadata("root", &(self.root + 1));
                 Ok(one_of(if call.await.is_err() { REFUSED } else { WRONG }))
             }
