@@ -29,6 +29,7 @@ mod failure;
 pub mod human;
 mod id;
 mod limits;
+mod names;
 pub mod retry;
 mod run;
 pub mod signal;

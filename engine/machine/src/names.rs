@@ -1,0 +1,65 @@
+//! What events are called.
+
+use crate::event::Event;
+
+impl Event {
+    /// Whether the run has ended with it.
+    pub fn is_terminal(&self) -> bool {
+        matches!(
+            self,
+            Event::Completed { .. } | Event::Failed { .. } | Event::TimedOut { .. } | Event::Cancelled { .. }
+        )
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Triggered(_) => "Triggered",
+            Event::Started => "Started",
+            Event::Completed { .. } => "Completed",
+            Event::Failed { .. } => "Failed",
+            Event::TimedOut { .. } => "TimedOut",
+            Event::Cancelled { .. } => "Cancelled",
+            Event::ContinuedAsNew(_) => "ContinuedAsNew",
+            Event::StepScheduled { .. } => "StepScheduled",
+            Event::StepCompleted { .. } => "StepCompleted",
+            Event::StepAttemptFailed { .. } => "StepAttemptFailed",
+            Event::StepFailed { .. } => "StepFailed",
+            Event::ChildTriggered { .. } => "ChildTriggered",
+            Event::ChildRefused { .. } => "ChildRefused",
+            Event::ChildCompleted { .. } => "ChildCompleted",
+            Event::ChildFailed { .. } => "ChildFailed",
+            Event::ChildTimedOut { .. } => "ChildTimedOut",
+            Event::ChildCancelled { .. } => "ChildCancelled",
+            Event::ResultIgnored { .. } => "ResultIgnored",
+            Event::CarriedChildEnded { .. } => "CarriedChildEnded",
+            Event::TimerSet { .. } => "TimerSet",
+            Event::TimerFired { .. } => "TimerFired",
+            Event::SignalAwaited { .. } => "SignalAwaited",
+            Event::SignalReceived { .. } => "SignalReceived",
+            Event::SignalDelivered { .. } => "SignalDelivered",
+            Event::SignalTimedOut { .. } => "SignalTimedOut",
+            Event::OperationDropped { .. } => "OperationDropped",
+            Event::PatchMarked { .. } => "PatchMarked",
+            Event::CancelRequested { .. } => "CancelRequested",
+            Event::CancelDelivered { .. } => "CancelDelivered",
+            Event::Wedged { .. } => "Wedged",
+            Event::Unwedged => "Unwedged",
+            Event::Briefed(_) => "Briefed",
+            Event::CallCancelled { .. } => "CallCancelled",
+            Event::GroupFormed { .. } => "GroupFormed",
+            Event::AttemptTaken { .. } => "AttemptTaken",
+            Event::AttemptReturned { .. } => "AttemptReturned",
+            Event::ApprovalRequested { .. } => "ApprovalRequested",
+            Event::ApprovalEscalated { .. } => "ApprovalEscalated",
+            Event::ApprovalDecided { .. } => "ApprovalDecided",
+            Event::ApprovalExpired { .. } => "ApprovalExpired",
+            Event::Paused { .. } => "Paused",
+            Event::Unpaused { .. } => "Unpaused",
+            Event::ParticipantCalled { .. } => "ParticipantCalled",
+            Event::ParticipantRefused { .. } => "ParticipantRefused",
+            Event::Streamed { .. } => "Streamed",
+            Event::ApprovalRefused { .. } => "ApprovalRefused",
+        }
+    }
+}
