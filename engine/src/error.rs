@@ -129,7 +129,8 @@ pub enum WorkerError {
     UnknownAgent(String),
     /// The attempt is not the worker's any more. What it says of it changes nothing.
     #[error(
-        "attempt {attempt} of job {run} is not yours any more: it has ended, or another worker has it; what you say of it          changes nothing"
+        "attempt {attempt} of job {run} is not yours any more: it has ended, or another worker has it; \
+         what you say of it changes nothing"
     )]
     NotHeld {
         /// The job's run.

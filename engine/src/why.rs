@@ -299,9 +299,7 @@ fn open(stand: &Stand, now: Timestamp, others: &impl Fn(RunId) -> Other) -> Vec<
             }
             Op::Timer { at } => (On::Timer, None, By::Clock(*at)),
             Op::Approval(pending) => {
-                let further =
-                    pending.approval.escalations.iter().take(pending.escalated).flat_map(|next| &next.persons);
-                let persons = pending.approval.persons.iter().chain(further).cloned().collect();
+                let persons = pending.persons().cloned().collect();
                 let on = On::Approval { question: pending.approval.question.clone(), persons };
                 (on, pending.approval.expires_at, By::Person)
             }

@@ -88,8 +88,13 @@ pub struct Pending {
 impl Pending {
     /// Whether this person may answer now.
     pub fn allows(&self, person: &str) -> bool {
+        self.persons().any(|allowed| allowed == person)
+    }
+
+    /// Who may answer by now: those asked first, and those the question has gone to since.
+    pub fn persons(&self) -> impl Iterator<Item = &String> {
         let further = self.approval.escalations.iter().take(self.escalated).flat_map(|escalation| &escalation.persons);
-        self.approval.persons.iter().chain(further).any(|allowed| allowed == person)
+        self.approval.persons.iter().chain(further)
     }
 }
 

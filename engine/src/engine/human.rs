@@ -98,8 +98,7 @@ impl Engine {
         }
         for (op, pending) in state.operations() {
             let Op::Approval(pending) = pending else { continue };
-            let Pending { approval, escalated } = &**pending;
-            let further = approval.escalations.iter().take(*escalated).flat_map(|next| &next.persons);
+            let Pending { approval, .. } = &**pending;
             open.push(OpenApproval {
                 token: ApprovalToken { run, op, secret: approval.token },
                 run,
@@ -107,7 +106,7 @@ impl Engine {
                 path: trigger.path.clone(),
                 question: approval.question.clone(),
                 answers: approval.answers.clone(),
-                persons: approval.persons.iter().chain(further).cloned().collect(),
+                persons: pending.persons().cloned().collect(),
                 expires_at: approval.expires_at,
             });
         }

@@ -196,8 +196,7 @@ impl ParticipantCall {
         let target = target.map_err(|failure| failure.to_stored());
         let input = input.unwrap_or_else(|_| Payload::from(Vec::new()));
         let child = run.child(&CallKey::of_participant(&key));
-        let call = Participation { target, name, terms, key, input, timeout };
-        let call = Box::new(call);
+        let call = Box::new(Participation { target, name, terms, key, input, timeout });
         engine.ask(|reply| Input::Participate { run, call, reply }).await?;
         engine.run::<Value>(child).result().await
     }
