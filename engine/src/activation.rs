@@ -5,11 +5,14 @@
 //! decided and becomes events; in replay it is held against the events that are there.
 
 use crate::context::{Context, ForeignWake, RootWaker};
-use crate::failure::{Failure, panic_message};
+use crate::conversation::{Reader, TURN, Turn};
+use crate::failure::{Failure, encode, panic_message};
 use crate::history::Entry;
 use crate::registry::{HandlerFuture, Registry};
 use crate::replay::{self, Place};
-use rejoin_machine::brief::{Brief, Terms};
+use crate::report::Actions;
+use rejoin_machine::brief::{Brief, Given, Kind, Terms};
+use rejoin_machine::conversation::{self, Change, Opening};
 use rejoin_machine::{
     Answer, Command, Effect, Event, Failure as StoredFailure, FailureKind, IllegalEvent, Issue, Limits, OpNo, Outcome,
     Payload, Rejection, Run, RunId, Status, Timestamp, Transition, Trigger,
@@ -37,6 +40,8 @@ pub(crate) struct Activation {
     held: VecDeque<(Answer, Option<Payload>)>,
     /// While replaying: the patches that the present record marks.
     replaying: Option<Vec<String>>,
+    /// What it did, where it is a task and says so in the end.
+    actions: Actions,
     span: Span,
 }
 
@@ -52,6 +57,10 @@ struct Handling {
 pub(crate) struct Surroundings {
     pub(crate) registry: Arc<Registry>,
     pub(crate) foreign: Arc<dyn ForeignWake>,
+    /// Where what runs refer to is read from.
+    pub(crate) log: Reader,
+    /// The project that is at home here.
+    pub(crate) project: String,
 }
 
 /// What a command did.
@@ -71,18 +80,35 @@ pub(crate) struct Advance {
 pub(crate) struct Commission {
     pub(crate) trigger: Trigger,
     pub(crate) brief: Brief,
+    /// How it begins, if it is a conversation.
+    pub(crate) opening: Option<Opening>,
 }
 
 impl Commission {
+    /// A run that has a handler.
+    pub(crate) fn of_run(trigger: Trigger, brief: Brief) -> Commission {
+        Commission { trigger, brief, opening: None }
+    }
+
+    /// A conversation, with what every turn of it is given.
+    pub(crate) fn of_conversation(trigger: Trigger, brief: Brief, opening: Opening) -> Commission {
+        Commission { trigger, brief: Brief { kind: Kind::Conversation, ..brief }, opening: Some(opening) }
+    }
+
     /// The events that a run begins with.
     pub(crate) fn events(&self) -> Vec<Event> {
         let mut events = vec![Event::Triggered(Box::new(self.trigger.clone()))];
         if self.brief != Brief::default() {
             events.push(Event::Briefed(Box::new(self.brief.clone())));
         }
+        let opened = |opening: &Opening| Event::Conversation(Box::new(Change::Opened(opening.clone())));
+        events.extend(self.opening.as_ref().map(opened));
         events
     }
 }
+
+/// What a call speaks of and is not there, in words.
+pub(crate) type Missing<'a> = dyn Fn(&Given) -> Option<String> + 'a;
 
 /// Why a command did nothing.
 pub(crate) enum Trouble {
@@ -113,6 +139,7 @@ impl Activation {
             unfed: VecDeque::new(),
             held: VecDeque::new(),
             replaying: None,
+            actions: Actions::default(),
             span,
         }
     }
@@ -134,11 +161,17 @@ impl Activation {
         now: Timestamp,
         limits: &Limits,
         around: &Surroundings,
+        missing: &Missing<'_>,
     ) -> Result<Advance, Trouble> {
         let mut advance = Advance::default();
         let was_suspended = self.run.is_suspended();
-        let call = match &command {
-            Command::Participate(call) => Some((call.input.clone(), call.terms.clone())),
+        let mut command = command;
+        let call = match &mut command {
+            Command::Participate(call) => {
+                call.terms.callee.missing = missing(&call.terms.given);
+                Some((call.input.clone(), call.terms.clone()))
+            }
+            Command::Conversation(command) => self.answerer(command, around),
             _ => None,
         };
         for event in self.run.decide(command, now, limits).map_err(Trouble::Rejected)? {
@@ -147,8 +180,8 @@ impl Activation {
         }
         let fed = !self.unfed.is_empty();
         self.settle(now, around).map_err(Trouble::Misuse)?;
-        while let Some(issue) = self.handler.as_ref().and_then(|handler| handler.ctx.inner.take_issue()) {
-            self.decide_issue(issue, now, limits, &mut advance);
+        while let Some(issue) = self.next_issue() {
+            self.decide_issue(issue, now, limits, missing, &mut advance);
             self.settle(now, around).map_err(Trouble::Misuse)?;
         }
         if let Some(handler) = &self.handler {
@@ -172,9 +205,19 @@ impl Activation {
     }
 
     /// Decides what the handler asks for. What is not allowed ends the run with the reason.
-    fn decide_issue(&mut self, issue: Issue, now: Timestamp, limits: &Limits, advance: &mut Advance) {
-        let call = match &issue {
-            Issue::Call { input, terms, .. } => Some((input.clone(), (**terms).clone())),
+    fn decide_issue(
+        &mut self,
+        mut issue: Issue,
+        now: Timestamp,
+        limits: &Limits,
+        missing: &Missing<'_>,
+        advance: &mut Advance,
+    ) {
+        let call = match &mut issue {
+            Issue::Call { input, terms, .. } => {
+                terms.callee.missing = missing(&terms.given);
+                Some((input.clone(), (**terms).clone()))
+            }
             _ => None,
         };
         let decided = self.run.decide(Command::Issue(issue), now, limits).or_else(|rejection| {
@@ -190,12 +233,55 @@ impl Activation {
         }
     }
 
+    fn is_task(&self) -> bool {
+        self.run.brief().thread.as_ref().is_some_and(|thread| thread.task)
+    }
+
+    /// What the handler asks for next. What a task returns goes with a report of what was done for it.
+    fn next_issue(&self) -> Option<Issue> {
+        let inner = &self.handler.as_ref()?.ctx.inner;
+        match inner.take_issue()? {
+            Issue::Return(Ok(output)) if self.is_task() && output.bytes() != b"null" => {
+                let report = inner.report(&self.run, &output, self.actions.all().to_vec());
+                Some(Issue::Return(report.map_err(|failure| failure.to_stored())))
+            }
+            issue => Some(issue),
+        }
+    }
+
     /// What a call makes, if the event is one.
     fn commission(&self, event: &Event, call: &Option<(Payload, Terms)>, now: Timestamp, advance: &mut Advance) {
-        let (Event::ChildTriggered { child, .. } | Event::ParticipantCalled { child, .. }) = event else { return };
-        if let Some((input, terms)) = call {
-            let made = self.run.child_of(event, input.clone(), terms.clone(), now);
-            advance.children.extend(made.map(|(trigger, brief)| (*child, Commission { trigger, brief })));
+        let Some((input, terms)) = call else { return };
+        let Some(child) = event.child() else { return };
+        if let Some((trigger, brief)) = self.run.child_of(event, input.clone(), terms.clone(), now) {
+            advance.effects.extend(Run::thread_of(child, &trigger, &brief));
+            advance.children.push((child, Commission::of_run(trigger, brief)));
+        }
+    }
+
+    /// Looks up what answers a message: the job of the conversation's present agent. Gives the turn's input and terms.
+    fn answerer(&self, command: &mut conversation::Command, around: &Surroundings) -> Option<(Payload, Terms)> {
+        let (conversation::Command::Say(say), Some(talk)) = (command, self.run.talk()) else { return None };
+        let by = say.by.as_ref().or(talk.opening.user.as_ref());
+        let turn = Turn::from_message(by, talk.messages + 1, &say.content);
+        let input = turn.and_then(|turn| encode("the message", &turn));
+        let resolved = around.registry.resolve(&talk.agent, Some(TURN));
+        let answer = input.and_then(|input| {
+            let resolved = resolved?;
+            (resolved.handler.check)(&input)?;
+            Ok((input, resolved))
+        });
+        match answer {
+            Ok((input, resolved)) => {
+                say.target = Ok(resolved.target);
+                say.terms.callee = resolved.callee;
+                (say.terms.given.job, say.terms.given.by_default) = (Some(TURN.to_owned()), resolved.by_default);
+                Some((input, say.terms.clone()))
+            }
+            Err(failure) => {
+                say.target = Err(failure.to_stored());
+                None
+            }
         }
     }
 
@@ -216,6 +302,9 @@ impl Activation {
         // Between a request to cancel and its delivery the handler is told nothing; the delivery cancels everything.
         let silent = self.run.holds_answers() && !matches!(event, Event::CancelDelivered { .. });
         self.run.apply(event, time)?;
+        if self.is_task() {
+            self.actions.note(event);
+        }
         if let Some(answer) = event.answer().filter(|_| !silent) {
             if answer == Answer::Cancel {
                 // What the handler has not been told by now it is not told any more: it would go on with it.
@@ -272,7 +361,7 @@ impl Activation {
 
     /// Calls the handler, unless there is none of this version: the run then waits for one.
     fn call_handler(&mut self, around: &Surroundings) -> Result<(), String> {
-        let ctx = Context::new(&self.run, around.registry.clone());
+        let ctx = Context::new(&self.run, around);
         ctx.inner.set_replaying(self.replaying.as_deref());
         let trigger = self.run.trigger();
         let handler = around.registry.get(&trigger.target, self.run.brief());
@@ -303,8 +392,7 @@ impl Activation {
         }
         if let Some(expected) = replay::asked(event) {
             self.settle(place.entry.time, around).map_err(ReplayError::Diverged)?;
-            let issue = self.handler.as_ref().and_then(|handler| handler.ctx.inner.take_issue());
-            match issue {
+            match self.next_issue() {
                 Some(issue) if replay::fits(&issue, event) => {}
                 Some(issue) => return Err(place.diverged(&expected, &replay::asks(&issue))),
                 None => return Err(place.diverged(&expected, "nothing")),
@@ -331,7 +419,7 @@ impl Activation {
         if matches!(self.run.status(), Status::Closed(_)) {
             self.discard_handler();
         }
-        match self.handler.as_ref().and_then(|handler| handler.ctx.inner.take_issue()) {
+        match self.next_issue() {
             None => Ok(()),
             Some(issue) => {
                 let place = Place { entry, index: entry.transition.events.len() };
@@ -414,6 +502,7 @@ impl Handling {
                 Ok(output) => Issue::Return(Ok(output)),
                 Err(failure) => match failure.0.anew.clone() {
                     Some(input) => Issue::ContinueAsNew { input, seed: inner.next_seed() },
+                    None if failure.0.handed_off => Issue::Return(Ok(Payload::from(&b"null"[..]))),
                     None => Issue::Return(Err(failure.to_stored())),
                 },
             });

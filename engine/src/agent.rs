@@ -1,5 +1,8 @@
 //! Agents, and typed names of their jobs.
 
+use crate::context::TASK;
+use crate::conversation::{TURN, Turn};
+use crate::report::Task;
 use crate::workflow::Traits;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -26,6 +29,31 @@ impl<I, O> Clone for Job<I, O> {
 }
 
 impl<I, O> Copy for Job<I, O> {}
+
+impl<O> Job<Turn, O> {
+    /// The job by which an agent answers messages of conversations; its output is the reply, and nothing is said where that is
+    /// `None` or `()`.
+    ///
+    /// ```
+    /// use rejoin::{Job, Turn};
+    /// const SUPPORT: Job<Turn, String> = Job::turns("support");
+    /// ```
+    pub const fn turns(agent: &'static str) -> Self {
+        Job::named(agent, TURN)
+    }
+}
+
+impl<O> Job<Task, O> {
+    /// The job by which an agent takes tasks, see [`Context::task`](crate::Context::task); its output is the answer.
+    ///
+    /// ```
+    /// use rejoin::{Job, Task};
+    /// const FINANCE: Job<Task, String> = Job::tasks("finance");
+    /// ```
+    pub const fn tasks(agent: &'static str) -> Self {
+        Job::named(agent, TASK)
+    }
+}
 
 impl<I, O> Job<I, O> {
     /// The job that an agent is given without a name; its handler also takes names that have none.

@@ -1,6 +1,7 @@
 //! The engine: what a program opens, and through which it triggers, signals, reads and follows runs.
 
 mod builder;
+mod conversation;
 mod human;
 mod participant;
 mod read;
@@ -9,6 +10,7 @@ mod stream;
 mod worker;
 
 pub use builder::Builder;
+pub use conversation::{Conversation, ConversationFilter, ConversationInfo, ConversationPage, Open, Saying, Sent};
 pub use human::{ApprovalToken, OpenApproval};
 pub use participant::{Participant, ParticipantCall, RunToken};
 pub use read::{Filter, Follow, Page, RunInfo, Wait};

@@ -59,6 +59,12 @@ pub enum TriggerError {
         /// The run that has it.
         run: RunId,
     },
+    /// The project does not know the person.
+    #[error("there is no person {person:?} in the project; declare them with Builder::person")]
+    UnknownPerson {
+        /// The person.
+        person: String,
+    },
     /// The disk is full. Runs that exist go on as long as there is room.
     #[error("the disk is full, so nothing new is started; free some space, runs that exist go on and nothing was lost")]
     DiskFull,
@@ -90,6 +96,12 @@ pub enum RunError {
     /// The run token is not one of this store, or not one at all.
     #[error("this is no run token of this store; it begins with run_ and is handed to whoever does a job")]
     BadToken,
+    /// The project does not know the person.
+    #[error("there is no person {person:?} in the project; declare them with Builder::person")]
+    UnknownPerson {
+        /// The person.
+        person: String,
+    },
     /// It has its answer already.
     #[error("job {0} was answered already; a second answer changes nothing")]
     Answered(RunId),

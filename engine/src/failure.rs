@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     transient: bool,
     /// Not a failure at all: the handler wants to begin anew with this input.
     pub(crate) anew: Option<Payload>,
+    /// Not a failure either: the run ends, since it was handed over to a person.
+    pub(crate) handed_off: bool,
 }
 
 impl Failure {
@@ -62,7 +64,7 @@ impl Failure {
     }
 
     pub(crate) fn make(kind: FailureKind, code: String, message: String, details: Value, transient: bool) -> Failure {
-        Failure(Box::new(Inner { kind, code, message, details, transient, anew: None }))
+        Failure(Box::new(Inner { kind, code, message, details, transient, anew: None, handed_off: false }))
     }
 
     pub(crate) fn payload(what: &str, error: &serde_json::Error) -> Failure {
@@ -79,6 +81,12 @@ impl Failure {
         let mut failure =
             Failure::make(FailureKind::Application, "continue-as-new".into(), message, Value::Null, false);
         failure.0.anew = Some(input);
+        failure
+    }
+
+    pub(crate) fn handed_off() -> Failure {
+        let mut failure = Failure::from_stored(machine::handed_off());
+        failure.0.handed_off = true;
         failure
     }
 
@@ -110,6 +118,11 @@ impl Failure {
     /// Whether somebody cancelled it.
     pub fn is_cancelled(&self) -> bool {
         self.0.kind == FailureKind::Cancelled
+    }
+
+    /// Whether the run was handed over to a person, and ended with that.
+    pub fn is_handed_off(&self) -> bool {
+        self.0.kind == FailureKind::HandedOff
     }
 
     /// Whether time ran out.

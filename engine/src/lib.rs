@@ -41,6 +41,7 @@ mod agent;
 pub mod codec;
 mod combine;
 mod context;
+mod conversation;
 mod engine;
 mod error;
 pub mod export;
@@ -50,7 +51,9 @@ mod listing;
 mod projection;
 mod registry;
 mod replay;
+mod report;
 mod runtime;
+mod schema;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time;
@@ -63,24 +66,28 @@ pub use combine::{
     Either, Join2, Join3, Join4, Join5, Join6, Joinable, Unordered, join, join_all, select, try_join_all,
 };
 pub use context::{
-    Answer, Answers, Approval, Attempt, Call, Context, Decision, Group, GroupError, IntoStep, Signal, SignalWithin,
-    Sleep, Spawned, Step,
+    Answer, Answers, Approval, Assign, Attempt, Call, Contact, Context, Decision, Group, GroupError, HandingOff,
+    IntoStep, Release, Releasing, Shown, Signal, SignalWithin, Sleep, Spawned, Step, Telling,
 };
+pub use conversation::{Busy, Document, Message, Sort, Speaker, Thread, Turn};
 pub use engine::{
-    ApprovalToken, Builder, CancelRequest, Engine, Filter, Follow, OpenApproval, Page, Participant, ParticipantCall,
-    RunHandle, RunInfo, RunToken, SignalRequest, StreamCursor, StreamItem, StreamReader, TriggerRequest, Wait, Worker,
-    WorkerTask,
+    ApprovalToken, Builder, CancelRequest, Conversation, ConversationFilter, ConversationInfo, ConversationPage,
+    Engine, Filter, Follow, Open, OpenApproval, Page, Participant, ParticipantCall, RunHandle, RunInfo, RunToken,
+    Saying, Sent, SignalRequest, StreamCursor, StreamItem, StreamReader, TriggerRequest, Wait, Worker, WorkerTask,
 };
 pub use error::{Error, RunError, StartError, TriggerError, WorkerError};
 pub use failure::Failure;
-pub use projection::{Projection, RunRow, RunStatus};
+pub use projection::{Projection, RunRow, RunStatus, TalkRow};
 pub use rejoin_machine::call::OnTimeout;
 pub use rejoin_machine::retry::Policy as RetryPolicy;
-pub use rejoin_machine::{CallKey, Event, FailureKind, Limits, OpNo, Payload, Rejection, RunId, Timestamp, Transition};
+pub use rejoin_machine::{
+    CallKey, Event, FailureKind, Limits, OpNo, Payload, Rejection, RunId, Timestamp, Transition, Usage,
+};
 /// The disk under the log, for those who put something of their own between: see [`Builder::wrap_disk`].
 pub use rejoin_store::disk;
 pub use rejoin_store::journal::Progress;
-pub use runtime::{Clock, Entropy, IndexKind, Ports, Presence, Settings, Spawn, Task, Update};
+pub use report::{Action, ActionSort, ActionStatus, Complaint, Task, TaskResult, TaskUsage};
+pub use runtime::{Clock, Entropy, IndexKind, Ports, Presence, Running, Settings, Spawn, Update};
 pub use upgrade::Upgrade;
 pub use why::Why;
 pub use workflow::Workflow;

@@ -3,6 +3,8 @@
 use crate::codec::CodecError;
 use crate::history::Entry;
 use crate::{codec, listing};
+use rejoin_machine::brief::{Brief, Kind};
+use rejoin_machine::conversation::Change;
 use rejoin_machine::{Event, RunId, Timestamp};
 use rejoin_store::index::{Fold, Key, Row, Table};
 use rejoin_store::{Record, StreamId};
@@ -35,14 +37,17 @@ pub enum RunStatus {
     Queued,
     /// Somebody made it stand still.
     Paused,
+    /// It is no run, but a conversation that goes on, or a document.
+    Open,
 }
 
 impl RunStatus {
     /// Every status.
-    pub const ALL: [RunStatus; 11] = [
+    pub const ALL: [RunStatus; 12] = [
         RunStatus::Created,
         RunStatus::Queued,
         RunStatus::Paused,
+        RunStatus::Open,
         RunStatus::Running,
         RunStatus::Suspended,
         RunStatus::Cancelling,
@@ -60,7 +65,8 @@ impl RunStatus {
 
     /// Whether something must be done for the run when a process takes it over. Others only wait.
     pub(crate) fn is_active(self) -> bool {
-        !self.is_closed() && !matches!(self, RunStatus::Suspended | RunStatus::Queued | RunStatus::Paused)
+        !self.is_closed()
+            && !matches!(self, RunStatus::Suspended | RunStatus::Queued | RunStatus::Paused | RunStatus::Open)
     }
 
     /// Its name.
@@ -77,6 +83,7 @@ impl RunStatus {
             RunStatus::Cancelled => "cancelled",
             RunStatus::Queued => "queued",
             RunStatus::Paused => "paused",
+            RunStatus::Open => "open",
         }
     }
 }
@@ -133,6 +140,31 @@ pub struct RunRow {
     pub paused: bool,
     /// The operations by which it asks people.
     pub asks: Vec<u32>,
+    /// What it is as a conversation, if it is one.
+    pub talk: Option<TalkRow>,
+    /// Whether it is a turn of a conversation that has not been admitted.
+    pub awaits_turn: bool,
+}
+
+/// A conversation as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TalkRow {
+    /// The agent that answers.
+    pub agent: String,
+    /// The person whom it is with.
+    pub user: Option<String>,
+    /// Whether it is the thread of a task.
+    pub task: bool,
+    /// How many messages it has.
+    pub messages: u64,
+    /// When the last of them came.
+    pub active_at: Timestamp,
+    /// How many turns have not ended.
+    pub turns: u32,
+    /// Since when a person is asked to take over.
+    pub review: Option<Timestamp>,
+    /// The person who has.
+    pub owner: Option<String>,
 }
 
 pub(crate) mod tables {
@@ -151,6 +183,8 @@ pub(crate) mod tables {
     pub(crate) const QUEUE: Table = Table(5);
     /// Runs that ask people: project, run id.
     pub(crate) const ASKING: Table = Table(6);
+    /// Conversations that a person is asked to take over, longest waiting first: project, time, conversation.
+    pub(crate) const REVIEW: Table = Table(7);
 }
 
 /// A time as eight bytes that sort like it.
@@ -183,7 +217,10 @@ const UNLISTED: usize = 16;
 const STATUS: usize = 4;
 
 /// How many bytes stand behind `progress`, all of them zero where there is no queue.
-const BEHIND: usize = 18;
+const BEHIND: usize = 20;
+
+/// How many of them came with version 4.
+const LATEST: usize = 2;
 
 /// The fold over transitions.
 pub struct Projection;
@@ -195,7 +232,7 @@ impl Projection {
 
 impl Fold for Projection {
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn fold(&self, previous: Option<&[u8]>, records: &[Record]) -> Option<Row> {
@@ -230,7 +267,8 @@ impl RunRow {
     pub(crate) fn decode(row: &[u8]) -> Option<RunRow> {
         codec::from_bytes(row).ok().or_else(|| {
             let status = row.get(UNLISTED..UNLISTED + STATUS)?;
-            codec::from_bytes(&[row, status, &[0; BEHIND]].concat()).ok()
+            let behind: [&[u8]; 2] = [&[0; LATEST], &[status, &[0; BEHIND]].concat()];
+            behind.into_iter().find_map(|behind| codec::from_bytes(&[row, behind].concat()).ok())
         })
     }
 
@@ -275,6 +313,8 @@ impl RunRow {
                 place,
                 paused: false,
                 asks: Vec::new(),
+                talk: None,
+                awaits_turn: false,
             },
             (None, _) => return None,
         };
@@ -282,7 +322,7 @@ impl RunRow {
         row.updated_at = *time;
         row.due = transition.due;
         for event in &transition.events {
-            row.note(event, *version);
+            row.note(event, *version, *time, place);
         }
         if transition.resumed && row.progress == RunStatus::Suspended {
             row.progress = RunStatus::Running;
@@ -300,12 +340,14 @@ impl RunRow {
         Some(row)
     }
 
-    fn note(&mut self, event: &Event, version: u64) {
+    fn note(&mut self, event: &Event, version: u64, time: Timestamp, place: u64) {
         match event {
-            Event::Briefed(brief) if brief.queue.is_some() && self.incarnation == 0 => {
-                self.queue.clone_from(&brief.queue);
-                self.progress = RunStatus::Queued;
+            Event::Briefed(brief) if self.incarnation == 0 => self.note_brief(brief),
+            Event::Admitted { .. } => {
+                // From now on it waits for hands, behind those that came before.
+                (self.awaits_turn, self.place) = (false, place);
             }
+            Event::Conversation(change) => self.note_change(change, time),
             Event::Started => self.progress = RunStatus::Running,
             Event::CancelDelivered { .. } => {
                 self.progress = RunStatus::Running;
@@ -325,6 +367,7 @@ impl RunRow {
             Event::ApprovalDecided { op, .. } | Event::ApprovalExpired { op } | Event::OperationDropped { op } => {
                 self.asks.retain(|open| *open != op.0);
             }
+            Event::HandoffStarted { handoff, .. } if handoff.for_good => self.trouble("it was handed over to a person"),
             Event::Completed { .. } => self.progress = RunStatus::Completed,
             Event::Failed { failure } => self.end(RunStatus::Failed, &failure.message),
             Event::TimedOut { failure } => self.end(RunStatus::TimedOut, &failure.message),
@@ -339,6 +382,41 @@ impl RunRow {
         }
     }
 
+    fn note_brief(&mut self, brief: &Brief) {
+        self.awaits_turn = brief.thread.as_ref().is_some_and(|thread| thread.role.is_turn());
+        self.queue.clone_from(&brief.queue);
+        if brief.kind == Kind::Document {
+            self.progress = RunStatus::Open;
+        } else if self.queue.is_some() || self.awaits_turn {
+            self.progress = RunStatus::Queued;
+        }
+    }
+
+    fn note_change(&mut self, change: &Change, time: Timestamp) {
+        if let Change::Opened(opening) = change {
+            self.progress = RunStatus::Open;
+            let (agent, user, task) = (opening.agent.clone(), opening.user.clone(), opening.task);
+            let (review, owner) = (None, None);
+            self.talk = Some(TalkRow { agent, user, task, messages: 0, active_at: time, turns: 0, review, owner });
+        }
+        let Some(talk) = &mut self.talk else { return };
+        match change {
+            Change::Added(_) => (talk.messages, talk.active_at) = (talk.messages + 1, time),
+            Change::Joined { .. } => talk.turns += 1,
+            Change::Ended { .. } => talk.turns = talk.turns.saturating_sub(1),
+            Change::AgentChanged { agent, .. } => talk.agent.clone_from(agent),
+            Change::ReviewAsked { .. } => talk.review = talk.review.or(Some(time)),
+            Change::ReviewClaimed { by } => talk.owner = Some(by.clone()),
+            Change::ReviewEnded { .. } => (talk.review, talk.owner) = (None, None),
+            Change::Opened(_) | Change::Admitted { .. } | Change::Released { .. } | Change::Interrupted { .. } => {}
+        }
+    }
+
+    /// Whether it is a conversation, or a document, that nothing happens in.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.status == RunStatus::Open && self.talk.as_ref().is_none_or(|talk| talk.turns == 0 && talk.review.is_none())
+    }
+
     fn end(&mut self, status: RunStatus, trouble: &str) {
         self.progress = status;
         self.trouble(trouble);
@@ -350,7 +428,11 @@ impl RunRow {
 
     fn keys(&self, stream: StreamId) -> Vec<(Table, Key)> {
         let id = &stream.0;
-        let time = if self.status.is_closed() { self.updated_at } else { self.triggered_at };
+        let time = match &self.talk {
+            _ if self.status.is_closed() => self.updated_at,
+            Some(talk) => talk.active_at,
+            None => self.triggered_at,
+        };
         let newest_first = time_key(time).map(|byte| !byte);
         let list = listing::with_status(&listing::group(&self.project, &self.workflow), self.status);
         let mut keys = vec![(tables::LIST, [&list[..], &newest_first, id].concat())];
@@ -360,7 +442,12 @@ impl RunRow {
         if let Some(parent) = self.parent {
             keys.push((tables::CHILDREN, [&parent.0[..], &newest_first, id].concat()));
         }
-        if let (Some(queue), RunStatus::Queued) = (&self.queue, self.status) {
+        if let Some(since) = self.talk.as_ref().and_then(|talk| talk.review).filter(|_| !self.status.is_closed()) {
+            let mut review = Key::new();
+            text_key(&mut review, &self.project);
+            keys.push((tables::REVIEW, [&review[..], &time_key(since), id].concat()));
+        }
+        if let (Some(queue), RunStatus::Queued, false) = (&self.queue, self.status, self.awaits_turn) {
             keys.push((tables::QUEUE, [&queue_key(&self.project, queue)[..], &self.place.to_be_bytes(), id].concat()));
         }
         if !self.asks.is_empty() && !self.status.is_closed() {
@@ -374,6 +461,13 @@ impl RunRow {
         }
         keys
     }
+}
+
+/// The id that a document of this content has in a project.
+pub(crate) fn document_id(project: &str, address: &[u8; 32]) -> RunId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"document").update(&(project.len() as u64).to_le_bytes()).update(project.as_bytes()).update(address);
+    RunId::hashed(hasher.finalize().as_bytes())
 }
 
 /// The head of the entries of a queue.
@@ -421,6 +515,8 @@ mod tests {
             place: 0,
             paused: false,
             asks: Vec::new(),
+            talk: None,
+            awaits_turn: false,
         }
     }
 
@@ -455,8 +551,9 @@ mod tests {
     fn a_row_of_the_time_before_progress_is_read() {
         let ended = RunRow { status: RunStatus::Completed, progress: RunStatus::Completed, ..row() };
         let bytes = codec::to_bytes(&ended).expect("a row");
-        assert_eq!(RunRow::decode(&bytes[..bytes.len() - STATUS - BEHIND]), Some(ended));
-        assert_eq!(RunRow::decode(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(RunRow::decode(&bytes[..bytes.len() - STATUS - BEHIND]), Some(ended.clone()));
+        assert_eq!(RunRow::decode(&bytes[..bytes.len() - LATEST]), Some(ended));
+        assert_eq!(RunRow::decode(&bytes[..bytes.len() - LATEST - 1]), None);
     }
 
     #[test]

@@ -173,6 +173,7 @@ impl Registry {
             requires_user: traits.requires_user,
             granted: true,
             queue: entry.agent.as_ref().and_then(|agent| agent.queue()).map(str::to_owned),
+            missing: None,
         };
         Ok(Resolved { target: Target { name: name.to_owned(), version: *version }, handler, callee, by_default })
     }

@@ -95,6 +95,7 @@ impl Place<'_> {
 }
 
 /// What an event says the handler asked for, in words; `None` if the handler did not ask for it.
+#[expect(clippy::too_many_lines, reason = "a line for each event, so that none is forgotten")]
 pub(crate) fn asked(event: &Event) -> Option<String> {
     Some(match event {
         Event::StepScheduled { op, name, .. } => format!("step {name:?} (operation {op})"),
@@ -106,6 +107,13 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         Event::ApprovalRequested { op, .. } | Event::ApprovalRefused { op, .. } => {
             format!("an approval (operation {op})")
         }
+        Event::Said { .. } => "to say something".to_owned(),
+        Event::PersonTold { op, .. } | Event::PersonNotTold { op, .. } => {
+            format!("a message to a person (operation {op})")
+        }
+        Event::HandoffStarted { op, .. } | Event::HandoffRefused { op, .. } => format!("a handoff (operation {op})"),
+        Event::UsageRecorded(_) => "usage to be noted".to_owned(),
+        Event::Recalled { what, .. } => what.clone(),
         Event::CallCancelled { op, .. } => format!("the call {op} cancelled"),
         Event::GroupFormed { op, name, .. } => format!("group {name:?} (operation {op})"),
         Event::OperationDropped { op } => format!("operation {op} dropped"),
@@ -144,6 +152,11 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         | Event::Unpaused { .. }
         | Event::ParticipantCalled { .. }
         | Event::ParticipantRefused { .. }
+        | Event::Conversation(_)
+        | Event::Admitted { .. }
+        | Event::HandoffEnded { .. }
+        | Event::CallShielded { .. }
+        | Event::CallInterrupted { .. }
         | Event::Streamed { .. } => return None,
     })
 }
@@ -157,6 +170,10 @@ pub(crate) fn asks(issue: &Issue) -> String {
         Issue::Await { op, name, .. } => format!("a wait for signal {name:?} (operation {op})"),
         Issue::Emit { .. } => "a piece of a stream".to_owned(),
         Issue::Ask { op, .. } => format!("an approval (operation {op})"),
+        Issue::Say { .. } => "to say something".to_owned(),
+        Issue::Tell { op, .. } => format!("a message to a person (operation {op})"),
+        Issue::HandOff { op, .. } => format!("a handoff (operation {op})"),
+        Issue::Use(_) => "usage to be noted".to_owned(),
         Issue::CancelCall { op, .. } => format!("the call {op} cancelled"),
         Issue::Group { op, name, .. } => format!("group {name:?} (operation {op})"),
         Issue::Drop { op } => format!("operation {op} dropped"),
@@ -191,6 +208,16 @@ pub(crate) fn fits(issue: &Issue, event: &Event) -> bool {
         (Issue::Ask { op, .. }, Event::ApprovalRequested { op: was, .. } | Event::ApprovalRefused { op: was, .. }) => {
             op == was
         }
+        (Issue::Say { content }, Event::Said { content: was }) => content == was,
+        (Issue::Tell { op, notice }, Event::PersonTold { op: was, notice: told }) => {
+            op == was && notice.as_ref().is_ok_and(|notice| *notice == **told)
+        }
+        (Issue::Tell { op, .. }, Event::PersonNotTold { op: was, .. })
+        | (Issue::HandOff { op, .. }, Event::HandoffStarted { op: was, .. } | Event::HandoffRefused { op: was, .. }) => {
+            op == was
+        }
+        (Issue::Use(usage), Event::UsageRecorded(was)) => usage == was,
+        (issue, Event::Recalled { what, .. }) => asks(issue) == *what,
         (Issue::CancelCall { op, .. }, Event::CallCancelled { op: was, .. }) => op == was,
         (Issue::Group { op, name, members, .. }, Event::GroupFormed { op: was, name: named, members: these, .. }) => {
             op == was && name == named && members == these

@@ -15,6 +15,7 @@
 //! ```
 
 use crate::history::Entry;
+use rejoin_machine::brief::Kind;
 use rejoin_machine::cancel::Cancel;
 use rejoin_machine::{Effect, Event, IllegalEvent, Op, OpNo, Run, RunId, Status, Timestamp};
 use std::collections::BTreeMap;
@@ -59,6 +60,7 @@ impl Stand {
             | Event::ChildTriggered { op, .. }
             | Event::TimerSet { op, .. }
             | Event::ApprovalRequested { op, .. }
+            | Event::HandoffStarted { op, .. }
             | Event::SignalAwaited { op, .. } => drop(self.since.insert(*op, time)),
             Event::StepCompleted { op, .. }
             | Event::StepFailed { op, .. }
@@ -71,6 +73,7 @@ impl Stand {
             | Event::SignalTimedOut { op }
             | Event::ApprovalDecided { op, .. }
             | Event::ApprovalExpired { op }
+            | Event::HandoffEnded { op, .. }
             | Event::OperationDropped { op } => drop(self.since.remove(op)),
             // A new incarnation counts its operations from the beginning, and a cancellation closes all of them.
             Event::ContinuedAsNew(_) | Event::CancelDelivered { .. } => self.since.clear(),
@@ -183,6 +186,17 @@ pub enum On {
         /// The queue: an agent.
         name: String,
     },
+    /// Its turn in this conversation.
+    Turn {
+        /// The conversation.
+        conversation: RunId,
+    },
+    /// A person who has taken over, or is asked to.
+    Handoff,
+    /// A message: it is a conversation.
+    Message,
+    /// Whoever reads it: it is a document.
+    Use,
     /// That somebody lets it go on.
     Resume {
         /// Who made it stand still.
@@ -212,6 +226,8 @@ pub enum By {
     Sender,
     /// One of the persons who are asked, or who may let the run go on.
     Person,
+    /// The turns before it, by ending or resting.
+    Turns,
     /// A worker of the run's agent.
     Worker,
     /// A program with a handler that fits the history, when it is started.
@@ -250,6 +266,19 @@ pub fn why(stand: &Stand, now: Timestamp, others: impl Fn(RunId) -> Other) -> Wh
         _ if run.paused().is_some() => {
             let (by, reason) = run.paused().unwrap_or_default();
             let on = On::Resume { by: by.to_owned(), reason: reason.to_owned() };
+            waits.push(Waiting { on, since: stand.changed, until: None, by: By::Person });
+        }
+        Status::Created if run.awaits_turn() => {
+            let conversation = run.brief().thread.as_ref().map_or(run.id(), |thread| thread.conversation);
+            let (on, until) = (On::Turn { conversation }, run.brief().begin_by);
+            waits.push(Waiting { on, since: stand.changed, until, by: By::Turns });
+        }
+        Status::Created if run.brief().kind == Kind::Document => {
+            waits.push(Waiting { on: On::Use, since: stand.changed, until: None, by: By::Person });
+        }
+        Status::Running if run.talk().is_some() => {
+            let taken_over = run.talk().is_some_and(|talk| talk.review.is_some());
+            let on = if taken_over { On::Handoff } else { On::Message };
             waits.push(Waiting { on, since: stand.changed, until: None, by: By::Person });
         }
         Status::Created if run.is_queued() => {
@@ -303,6 +332,7 @@ fn open(stand: &Stand, now: Timestamp, others: &impl Fn(RunId) -> Other) -> Vec<
                 let on = On::Approval { question: pending.approval.question.clone(), persons };
                 (on, pending.approval.expires_at, By::Person)
             }
+            Op::Handoff { .. } => (On::Handoff, None, By::Person),
             Op::Signal { name, deadline } => (On::Signal { name: name.clone() }, *deadline, By::Sender),
         };
         Waiting { on, since, until, by }
@@ -314,7 +344,7 @@ fn open(stand: &Stand, now: Timestamp, others: &impl Fn(RunId) -> Other) -> Vec<
 fn cancelled(stand: &Stand, others: &impl Fn(RunId) -> Other) -> Vec<Waiting> {
     let child = |effect| match effect {
         Effect::CancelChild { child, .. } => Some(child),
-        Effect::Start | Effect::RunStep(_) => None,
+        Effect::Start | Effect::RunStep(_) | Effect::Tell { .. } | Effect::Open { .. } => None,
     };
     let awaited = |child: &RunId| stand.run.call_of(*child).is_some();
     let mut children: Vec<RunId> = stand.run.outstanding().filter_map(child).collect();

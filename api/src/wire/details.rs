@@ -132,6 +132,7 @@ fn kind_name(kind: FailureKind) -> &'static str {
         FailureKind::Refused => "refused",
         FailureKind::Limit => "limit",
         FailureKind::Payload => "payload",
+        FailureKind::HandedOff => "handed-off",
     }
 }
 

@@ -1,5 +1,6 @@
 //! An event of a run.
 
+use super::conversation::{of_turns, role_name};
 use super::details::Details;
 use super::operations::Operations;
 use super::run::LabelView;
@@ -151,8 +152,7 @@ fn of_others(event: &Event, operations: &mut Operations) -> Details {
             none.text("workflow", name).text("call_key", key).failure(failure)
         }
         Event::Streamed { attempt, chunk } => none.number("attempt", *attempt).payload("chunk", chunk),
-        // The rest has its words above.
-        _ => none,
+        other => of_turns(other, operations),
     }
 }
 
@@ -181,7 +181,7 @@ fn triggered(trigger: &Trigger) -> Details {
 fn briefed(brief: &Brief) -> Details {
     let names = |pairs: &[(String, Payload)]| pairs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     Details::default()
-        .shown_if(brief.kind == Kind::Agent, |it| it.text("kind", "agent"))
+        .shown_if(brief.kind != Kind::Workflow, |it| it.text("kind", kind_name(brief.kind)))
         .given(brief.job.as_ref(), |it, job| it.text("job", job))
         .given(brief.queue.as_ref(), |it, queue| it.text("queue", queue))
         .given(brief.message.as_ref(), |it, message| it.text("message", message))
@@ -193,8 +193,23 @@ fn briefed(brief: &Brief) -> Details {
         .shown_if(brief.subagent, |it| it.flag("subagent", true))
         .shown_if(brief.protected, |it| it.flag("protected", true))
         .given(brief.user.as_ref(), |it, user| it.text("user", user))
+        .shown_if(!brief.documents.is_empty(), |it| {
+            it.json("documents", &brief.documents.iter().map(|document| document.name.as_str()).collect::<Vec<_>>())
+        })
+        .given(brief.thread.as_ref(), |it, thread| {
+            it.run("conversation", thread.conversation).text("role", role_name(thread.role))
+        })
         .given(brief.begin_by, |it, by| it.time("begin_by", by))
         .given(brief.work_limit, |it, limit| it.span("work_limit_ms", limit))
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Workflow => "workflow",
+        Kind::Agent => "agent",
+        Kind::Conversation => "conversation",
+        Kind::Document => "document",
+    }
 }
 
 fn continued(boundary: &Boundary, operations: &mut Operations) -> Details {
@@ -257,6 +272,8 @@ fn origin_name(origin: Origin) -> &'static str {
         Origin::Cli => "cli",
         Origin::Workflow => "workflow",
         Origin::Agent => "agent",
+        Origin::Message => "message",
+        Origin::Fork => "fork",
     }
 }
 

@@ -1,5 +1,6 @@
 //! What programs read: JSON, apart from what is stored. Fields are added, never renamed or removed.
 
+mod conversation;
 mod details;
 mod event;
 mod import;

@@ -54,6 +54,7 @@ impl<'a> WaitView<'a> {
             By::Sender => ("sender", None),
             By::Person => ("person", None),
             By::Worker => ("worker", None),
+            By::Turns => ("turns", None),
             By::Code => ("code", None),
             By::Nobody => ("nobody", None),
         };
@@ -75,6 +76,10 @@ impl<'a> WaitView<'a> {
             On::Timer => WaitView { on: "timer", ..view },
             On::Signal { name } => WaitView { on: "signal", name: Some(name), ..view },
             On::Approval { question, .. } => WaitView { on: "approval", name: Some(question), ..view },
+            On::Turn { conversation } => WaitView { on: "turn", run: Some(conversation.to_string()), ..view },
+            On::Handoff => WaitView { on: "handoff", ..view },
+            On::Message => WaitView { on: "message", ..view },
+            On::Use => WaitView { on: "use", ..view },
             On::Queue { name } => WaitView { on: "queue", name: Some(name), ..view },
             On::Resume { by, reason } => WaitView { on: "resume", name: Some(by), reason: Some(reason), ..view },
             On::Mending { reason } => WaitView { on: "mending", reason: Some(reason), ..view },
@@ -159,6 +164,10 @@ fn words(wait: &Waiting) -> String {
         On::Approval { question, persons } => {
             format!("an answer to {} from {}", quoted(question), printable(&persons.join(" or ")))
         }
+        On::Turn { conversation } => format!("its turn in conversation {conversation}"),
+        On::Handoff => "a person, who has the conversation or is asked to take it".to_owned(),
+        On::Message => "a message: it is a conversation".to_owned(),
+        On::Use => "somebody who reads it: it is a document".to_owned(),
         On::Queue { name } => format!("a worker of {}, or its turn there", quoted(name)),
         On::Resume { by, reason } => format!("somebody to let it go on; {} paused it: {}", quoted(by), quoted(reason)),
         On::Mending { reason } => {
@@ -175,6 +184,7 @@ fn bringer(wait: &Waiting) -> String {
         By::Run(run) => format!("run {run}"),
         By::Sender => "whoever sends the signal".to_owned(),
         By::Person => "one of the persons who may".to_owned(),
+        By::Turns => "the turns before it".to_owned(),
         By::Worker => "a worker of its agent".to_owned(),
         By::Code => "a mended program".to_owned(),
         By::Nobody => "nobody".to_owned(),
@@ -191,6 +201,7 @@ fn chance(wait: &Waiting) -> String {
         By::Run(run) => format!("yes{until}: when run {run} ends"),
         By::Sender => format!("yes{}", if wait.until.is_some() { until } else { ", at any time".to_owned() }),
         By::Person => format!("yes{}", if wait.until.is_some() { until } else { ", at any time".to_owned() }),
+        By::Turns => format!("yes{until}: when the turns before it have ended or rest"),
         By::Worker => format!("yes{until}: when a worker has its hands free"),
         By::Code => "not with this program".to_owned(),
         By::Nobody => match wait.until {

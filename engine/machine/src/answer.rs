@@ -1,11 +1,12 @@
 //! What a handler is told of what happened.
 
 use crate::call::Mode;
-use crate::event::Event;
+use crate::event::{Event, Recollection};
 use crate::failure::Failure;
 use crate::human::Verdict;
 use crate::id::{OpNo, Payload, RunId, SignalId};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// What the handler is told.
@@ -52,6 +53,7 @@ pub enum Answer {
 
 impl Event {
     /// What the handler is told of it, if anything.
+    #[expect(clippy::too_many_lines, reason = "a line for each event, so that none is forgotten")]
     pub fn answer(&self) -> Option<Answer> {
         let failed = |op: &OpNo, failure: &Failure| Answer::Resolved { op: *op, result: Err(failure.clone()) };
         match self {
@@ -62,6 +64,8 @@ impl Event {
             Event::StepFailed { op, failure }
             | Event::ChildRefused { op, failure, .. }
             | Event::ApprovalRefused { op, failure }
+            | Event::PersonNotTold { op, failure }
+            | Event::HandoffRefused { op, failure }
             | Event::ChildFailed { op, failure }
             | Event::ChildTimedOut { op, failure, .. }
             | Event::ChildCancelled { op, failure } => Some(failed(op, failure)),
@@ -71,6 +75,18 @@ impl Event {
             Event::TimerFired { op } => Some(Answer::Resolved { op: *op, result: Ok(Payload::from(Vec::new())) }),
             Event::SignalDelivered { op, id } => Some(Answer::Signal { op: *op, id: *id }),
             Event::ApprovalDecided { op, verdict } => Some(Answer::Decided { op: *op, verdict: verdict.clone() }),
+            Event::PersonTold { op, notice } => Some(Answer::Spawned { op: *op, child: notice.conversation }),
+            Event::HandoffEnded { op, by, note } => {
+                let comment = note.as_ref().and_then(|note| String::from_utf8(note.bytes().to_vec()).ok());
+                let verdict = Verdict { answer: String::new(), by: by.clone(), comment };
+                Some(Answer::Decided { op: *op, verdict: Box::new(verdict) })
+            }
+            Event::Recalled { op, answer, .. } => Some(match answer {
+                Recollection::Value(value) => Answer::Resolved { op: *op, result: Ok(value.clone()) },
+                Recollection::Spawned(child) => Answer::Spawned { op: *op, child: *child },
+                Recollection::Verdict(verdict) => Answer::Decided { op: *op, verdict: Box::new(verdict.clone()) },
+                Recollection::Nothing => Answer::NoSignal { op: *op },
+            }),
             Event::ApprovalExpired { op } | Event::SignalTimedOut { op } => Some(Answer::NoSignal { op: *op }),
             Event::CancelDelivered { .. } => Some(Answer::Cancel),
             Event::Triggered(_)
@@ -103,7 +119,14 @@ impl Event {
             | Event::Unpaused { .. }
             | Event::ParticipantCalled { .. }
             | Event::ParticipantRefused { .. }
-            | Event::Streamed { .. } => None,
+            | Event::Streamed { .. }
+            | Event::Conversation(_)
+            | Event::Admitted { .. }
+            | Event::Said { .. }
+            | Event::HandoffStarted { .. }
+            | Event::CallShielded { .. }
+            | Event::CallInterrupted { .. }
+            | Event::UsageRecorded(_) => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The one door through which a run's state changes.
 
-use crate::brief::Brief;
+use crate::brief::{Brief, Kind};
 use crate::call::{Link, Wait};
 use crate::cancel::{Cancel, Cause};
 use crate::error::IllegalEvent;
@@ -10,6 +10,7 @@ use crate::run::{Due, Op, Outcome, Run, Status};
 use crate::signal::Buffered;
 use crate::time::Timestamp;
 use crate::transition::Transition;
+use crate::turn::INTERRUPTED;
 
 impl Run {
     /// Applies an event that happened at `time`. Checks that it fits the state and reconsiders nothing.
@@ -36,11 +37,12 @@ impl Run {
     }
 
     /// Whether this kind of event can happen in this state; what it speaks of is for [`Run::change`] to check.
+    #[expect(clippy::too_many_lines, reason = "a line for each event, so that none is forgotten")]
     fn fits(&self, event: &Event) -> bool {
         let wedged = self.is_held();
         match event {
             Event::Triggered(_) => false,
-            Event::Started => matches!(self.status, Status::Created) && !wedged,
+            Event::Started => matches!(self.status, Status::Created) && !wedged && !self.awaits_turn(),
             // The first thing that is said of a run, or never.
             Event::Briefed(_) => matches!(self.status, Status::Created) && self.history == 1 && !wedged,
             Event::Paused { .. } => matches!(self.status, Status::Created | Status::Running),
@@ -58,6 +60,14 @@ impl Run {
             | Event::ApprovalRefused { .. }
             | Event::CallCancelled { .. }
             | Event::GroupFormed { .. }
+            | Event::Said { .. }
+            | Event::PersonTold { .. }
+            | Event::PersonNotTold { .. }
+            | Event::HandoffStarted { .. }
+            | Event::HandoffRefused { .. }
+            | Event::CallShielded { .. }
+            | Event::UsageRecorded(_)
+            | Event::Recalled { .. }
             | Event::OperationDropped { .. }
             | Event::PatchMarked { .. } => self.is_active() && !wedged,
             // What it is handed, as long as it is told.
@@ -75,7 +85,13 @@ impl Run {
             | Event::ChildTimedOut { ended: false, .. }
             | Event::TimerFired { .. }
             | Event::SignalDelivered { .. }
-            | Event::SignalTimedOut { .. } => self.is_active(),
+            | Event::SignalTimedOut { .. }
+            | Event::HandoffEnded { .. }
+            | Event::CallInterrupted { .. } => self.is_active(),
+            Event::Admitted { .. } => self.awaits_turn(),
+            Event::Conversation(_) => {
+                self.brief.kind == Kind::Conversation && !matches!(self.status, Status::Closed(_))
+            }
             // What the world may say to a run that never started, or that waits for its children to end.
             Event::TimedOut { .. }
             | Event::Cancelled { .. }
@@ -107,7 +123,7 @@ impl Run {
                 self.begin_work(time);
                 self.become_status(Status::Running)
             }
-            Event::Completed { output } => self.close_run(Outcome::Completed(output.clone())),
+            Event::Completed { output } => self.close_run(self.outcome_of(output)),
             Event::Failed { failure } => self.close_run(Outcome::Failed(failure.clone())),
             Event::TimedOut { failure } => {
                 self.is_cancelled_by(Cause::Deadline) && self.close_run(Outcome::TimedOut(failure.clone()))
@@ -134,6 +150,13 @@ impl Run {
                 self.streamed = (self.streamed.0 + 1, self.streamed.1 + chunk.len());
                 true
             }
+            Event::Conversation(change) => self.change_conversation(change, time),
+            Event::Admitted { messages } => self.admitted.replace(*messages).is_none(),
+            Event::Said { .. } => true,
+            Event::UsageRecorded(usage) => {
+                self.usage = self.usage.plus(*usage);
+                true
+            }
             Event::ParticipantCalled { child, key, .. } => self.add_participants_child(*child, key),
             Event::ParticipantRefused { key, failure, .. } => {
                 self.refusal = Some((key.clone(), failure.clone()));
@@ -151,6 +174,7 @@ impl Run {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a line for each event, so that none is forgotten")]
     fn change_operation(&mut self, event: &Event, time: Timestamp) -> bool {
         match event {
             Event::StepScheduled { op, name, policy, timeout } => {
@@ -183,7 +207,22 @@ impl Run {
             Event::SignalDelivered { op, id } => self.deliver_signal(*op, *id),
             Event::SignalTimedOut { op } => self.signal_timed_out(*op, time),
             Event::CallCancelled { op, reason } => self.mark_cancelled(*op, reason),
-            Event::GroupFormed { op, .. } | Event::ApprovalRefused { op, .. } => self.opens(*op) && self.number(*op),
+            Event::GroupFormed { op, .. }
+            | Event::ApprovalRefused { op, .. }
+            | Event::PersonTold { op, .. }
+            | Event::PersonNotTold { op, .. }
+            | Event::HandoffRefused { op, .. }
+            | Event::Recalled { op, .. } => self.opens(*op) && self.number(*op),
+            Event::HandoffStarted { op, handoff } => self.opens(*op) && self.add_handoff(*op, handoff, time),
+            Event::HandoffEnded { op, .. } => {
+                matches!(self.ops.get(op), Some(Op::Handoff { .. })) && self.close(*op).is_some()
+            }
+            Event::CallShielded { op } => {
+                matches!(self.ops.get(op), Some(Op::Call { .. })) && self.shielded.insert(*op)
+            }
+            Event::CallInterrupted { op } => {
+                matches!(self.ops.get(op), Some(Op::Call { .. })) && self.mark_cancelled(*op, INTERRUPTED)
+            }
             Event::ApprovalRequested { op, approval } => self.opens(*op) && self.add_approval(*op, approval),
             Event::ApprovalEscalated { op } => self.approval_escalated(*op, time),
             Event::ApprovalDecided { op, verdict } => self.approval_decided(*op, verdict, time),
@@ -209,7 +248,11 @@ impl Run {
             | Event::Briefed(_)
             | Event::ParticipantCalled { .. }
             | Event::ParticipantRefused { .. }
-            | Event::Streamed { .. } => false,
+            | Event::Streamed { .. }
+            | Event::Conversation(_)
+            | Event::Admitted { .. }
+            | Event::Said { .. }
+            | Event::UsageRecorded(_) => false,
         }
     }
 

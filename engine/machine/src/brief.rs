@@ -3,12 +3,15 @@
 //! Two channels lead to a run. Its input may come from a model and is never trusted. Its brief comes from the engine: who may
 //! be called, how deep, in whose name, with which metadata; no model can see or change it.
 
+use crate::conversation::{Busy, Opening};
+use crate::effect::Effect;
 use crate::error::Rejection;
-use crate::id::Payload;
+use crate::id::{Payload, RunId};
 use crate::limits::Limits;
 use crate::run::Run;
 use crate::time::{Span, Timestamp};
 use crate::trigger::{Origin, Trigger};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,10 @@ pub enum Kind {
     Workflow,
     /// A job of an agent: what it calls is its own choice, so it needs grants.
     Agent,
+    /// No run at all: a conversation, which is kept as runs are.
+    Conversation,
+    /// A document, which is kept as runs are.
+    Document,
 }
 
 /// What a run is given beside its input.
@@ -79,11 +86,48 @@ pub struct Document {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
     /// The conversation.
-    pub conversation: [u8; 16],
-    /// How many of its messages there were.
+    pub conversation: RunId,
+    /// How many of its messages there were when it was shared; a turn is told when it is admitted.
     pub messages: u64,
-    /// Whether the run is a turn of it: its result is the reply.
-    pub turn: bool,
+    /// What the run is in it.
+    pub role: Role,
+    /// Whether the run is a task: its output is wrapped in a report of what it did.
+    pub task: bool,
+}
+
+/// What a run is in a conversation. New roles are added at the end: numbers are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// It reads.
+    Reads,
+    /// It speaks, as a part of somebody's turn: what it says and its result are seen.
+    Speaks,
+    /// It is a turn, which waits to be admitted; its result is the reply.
+    Turn,
+    /// It is a turn by which another agent takes over.
+    TakesOver,
+}
+
+impl Role {
+    /// Whether the run waits until it is admitted.
+    pub fn is_turn(self) -> bool {
+        matches!(self, Role::Turn | Role::TakesOver)
+    }
+}
+
+/// How a call shares a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// The caller's, to be read.
+    History,
+    /// The caller's, to be spoken in.
+    Inline,
+    /// The caller's, for good.
+    TakeOver,
+    /// A new one, for a task.
+    NewTask,
+    /// This one, which a task goes on with.
+    Task(RunId),
 }
 
 /// What is known of a target before it is called.
@@ -101,6 +145,8 @@ pub struct Callee {
     pub granted: bool,
     /// Whether it begins in a queue.
     pub queue: Option<String>,
+    /// What the call speaks of and is not there: a conversation, or a document by name.
+    pub missing: Option<String>,
 }
 
 /// What a call gives beside the input.
@@ -128,8 +174,10 @@ pub struct Given {
     pub work_limit: Option<Span>,
     /// Documents.
     pub documents: Vec<Document>,
-    /// The conversation, as far as it is shared.
-    pub thread: Option<Thread>,
+    /// Whether and how a conversation is shared.
+    pub share: Option<Share>,
+    /// A message that interrupts the caller's turn does not end the call.
+    pub outlasts: bool,
     /// What a visitor's browser says of itself.
     pub visitor: Vec<(String, Payload)>,
     /// Arguments that were dropped, since they bear names of metadata.
@@ -187,10 +235,23 @@ impl Brief {
             begin_by: given.queue_limit.map(|limit| now.after(limit)),
             work_limit: given.work_limit,
             documents: given.documents,
-            thread: given.thread,
+            thread: self.shared(given.share),
             visitor: given.visitor,
             queue: callee.queue,
             dropped: given.dropped,
+        }
+    }
+
+    /// The conversation, as a child has it.
+    fn shared(&self, share: Option<Share>) -> Option<Thread> {
+        let mine = |role| self.thread.as_ref().map(|thread| Thread { role, task: false, ..thread.clone() });
+        match share? {
+            Share::History => mine(Role::Reads),
+            Share::Inline => mine(Role::Speaks),
+            Share::TakeOver => mine(Role::TakesOver),
+            // Its id follows from that of the child.
+            Share::NewTask => Some(Thread { conversation: RunId([0; 16]), messages: 0, role: Role::Turn, task: true }),
+            Share::Task(conversation) => Some(Thread { conversation, messages: 0, role: Role::Turn, task: true }),
         }
     }
 
@@ -208,6 +269,9 @@ impl Brief {
         let values = self.metadata.iter().chain(&self.visitor).map(|(_, value)| value.len());
         Rejection::check_size("the metadata", values.sum(), limits.payload_bytes)?;
         Rejection::check_size("the message", self.message.as_ref().map_or(0, String::len), limits.payload_bytes)?;
+        if let Some(what) = &callee.missing {
+            return Err(Rejection::Missing { what: what.clone() });
+        }
         if self.documents.len() > DOCUMENTS {
             return Err(Rejection::TooMany { what: "documents", limit: DOCUMENTS });
         }
@@ -260,6 +324,7 @@ impl Run {
                 return Err(Rejection::NotGranted { name: name.clone(), path: path() });
             }
         }
+        self.check_share(given, callee)?;
         if self.counts(terms) {
             let own = *name == self.trigger.target.name || self.brief.within.as_ref() == Some(name);
             if own && !callee.reentrant {
@@ -272,18 +337,59 @@ impl Run {
         self.brief.handed_on(terms.clone(), self.brief.user.clone(), now).check(name, callee, limits)
     }
 
+    /// Whether there is a conversation to share, and the caller may do with it what it wants to.
+    fn check_share(&self, given: &Given, callee: &Callee) -> Result<(), Rejection> {
+        let role = self.brief.thread.as_ref().map(|thread| thread.role);
+        match given.share {
+            Some(Share::History | Share::Inline) if role.is_none() => Err(Rejection::NoConversation),
+            Some(Share::TakeOver) if callee.kind != Kind::Agent || !role.is_some_and(Role::is_turn) => {
+                Err(Rejection::NoTurn)
+            }
+            Some(Share::NewTask | Share::Task(_)) if callee.kind != Kind::Agent => Err(Rejection::NoAgent),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The brief of a turn of this conversation.
+    pub(crate) fn brief_of_turn(&self, terms: Terms, now: Timestamp) -> Brief {
+        let user = self.talk.as_ref().and_then(|talk| talk.opening.user.clone());
+        let mut brief = self.brief.handed_on(terms, user, now);
+        brief.thread = Some(Thread { conversation: self.id, messages: 0, role: Role::Turn, task: false });
+        brief
+    }
+
+    /// The conversation that a new task is the first turn of.
+    pub fn thread_of(child: RunId, task: &Trigger, brief: &Brief) -> Option<Effect> {
+        let thread = brief.thread.as_ref().filter(|thread| thread.task && thread.conversation == child.thread())?;
+        let agent = task.target.name.clone();
+        let opening = Opening { agent, user: None, task: true, busy: Busy::Queue };
+        let trigger = Trigger::of_conversation(&task.project, &opening, None, task.origin, task.seed.rotate_left(7));
+        Some(Effect::Open { conversation: thread.conversation, trigger: Box::new(trigger), opening })
+    }
+
     /// The trigger and the brief of a child that `call` starts; to be asked before the event of it is applied.
-    pub(crate) fn commission(&self, mut trigger: Trigger, terms: Terms, now: Timestamp) -> (Trigger, Brief) {
+    pub(crate) fn commission(
+        &self,
+        child: RunId,
+        mut trigger: Trigger,
+        terms: Terms,
+        now: Timestamp,
+    ) -> (Trigger, Brief) {
+        let opens = terms.given.share == Some(Share::NewTask);
         let counts = self.counts(&terms);
         trigger.depth = self.trigger.depth.saturating_add(u32::from(counts));
         trigger.origin = match self.brief.kind {
             Kind::Workflow => Origin::Workflow,
             Kind::Agent => Origin::Agent,
+            Kind::Conversation | Kind::Document => Origin::Message,
         };
         let mut brief = self.brief.handed_on(terms, self.brief.user.clone(), now);
         if !counts {
             let nearest = self.brief.within.as_ref().unwrap_or(&self.trigger.target.name);
             brief.within = Some(nearest.clone());
+        }
+        if let Some(thread) = brief.thread.as_mut().filter(|_| opens) {
+            thread.conversation = child.thread();
         }
         (trigger, brief)
     }

@@ -106,6 +106,9 @@ impl Run {
         let (op, mode, on_timeout) = (*op, *mode, *on_timeout);
         let mut events =
             vec![Event::ChildTriggered { op, target, child, key, input_digest, mode, deadline, on_timeout }];
+        if call.terms.given.outlasts && mode == Mode::Wait {
+            events.push(Event::CallShielded { op });
+        }
         if let (Mode::Wait, Some(Child { link: Link::Carried(Some(result)), .. })) = (mode, self.children.get(&child)) {
             events.push(match result.clone() {
                 Ok(output) => Event::ChildCompleted { op, output },
@@ -139,6 +142,7 @@ impl Run {
         let (op, target, child, awaited, limit) = match opened {
             Event::ChildTriggered { op, target, child, mode, .. } => (*op, target, child, *mode == Mode::Wait, None),
             Event::ParticipantCalled { target, child, deadline, .. } => (OpNo::END, target, child, true, *deadline),
+            Event::Conversation(_) => return self.turn_of(opened, input, terms, now),
             _ => return None,
         };
         if self.children.contains_key(child) {
@@ -160,7 +164,7 @@ impl Run {
             labels: self.trigger.labels.clone(),
             seed: child.seed(self.trigger.seed),
         };
-        Some(self.commission(trigger, terms, now))
+        Some(self.commission(*child, trigger, terms, now))
     }
 
     /// Somebody who acts for the run calls something. What was called under the key before is found again.
@@ -237,7 +241,9 @@ impl Run {
             (Link::Ended | Link::Carried(Some(_)), _) => return Err(Rejection::Stale),
             (Link::Carried(None), outcome) => Event::CarriedChildEnded { child, result: outcome.into_result() },
             (Link::Awaited(op), Outcome::Completed(output)) => Event::ChildCompleted { op: *op, output },
-            (Link::Awaited(op), Outcome::Failed(failure)) => Event::ChildFailed { op: *op, failure },
+            (Link::Awaited(op), Outcome::Failed(failure) | Outcome::HandedOff(failure)) => {
+                Event::ChildFailed { op: *op, failure }
+            }
             (Link::Awaited(op), Outcome::TimedOut(failure)) => Event::ChildTimedOut { op: *op, failure, ended: true },
             (Link::Awaited(op), Outcome::Cancelled(failure)) => Event::ChildCancelled { op: *op, failure },
         };

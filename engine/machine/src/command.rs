@@ -3,16 +3,20 @@
 use crate::brief::Terms;
 use crate::call::{GroupMode, Mode, OnTimeout};
 use crate::cancel::Cause;
+use crate::conversation::{self, Opening};
+use crate::event::Recollection;
 use crate::failure::Failure;
-use crate::human::{Ask, Verdict};
+use crate::human::{Ask, Handoff, Verdict};
 use crate::id::{OpNo, Payload, RunId, SignalId};
 use crate::retry::Policy;
 use crate::run::Outcome;
 use crate::time::{Span, Timestamp};
 use crate::trigger::Target;
+use crate::usage::Usage;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// What is asked of a run, by the world or by its own handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +123,33 @@ pub enum Command {
     },
     /// Handler and history agree again.
     Unwedge,
+    /// Something is asked of a conversation.
+    Conversation(Box<conversation::Command>),
+    /// It is the run's turn.
+    Admit {
+        /// How many messages the conversation has.
+        messages: u64,
+    },
+    /// A message interrupts the run's turn.
+    Interrupt,
+    /// A person has given the run's conversation back.
+    EndHandoff {
+        /// The operation.
+        op: OpNo,
+        /// Who.
+        by: String,
+        /// What they say to the flow that goes on.
+        note: Option<Payload>,
+    },
+    /// An operation that was just opened is answered as it was before, in the run that this one does again.
+    Recall {
+        /// The operation.
+        op: OpNo,
+        /// What it is.
+        what: String,
+        /// The answer.
+        answer: Recollection,
+    },
     /// The handler asks for something.
     Issue(Issue),
 }
@@ -138,6 +169,19 @@ pub struct Participation {
     pub input: Payload,
     /// How long it may take.
     pub timeout: Option<Span>,
+}
+
+/// A message to a person, who may answer in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The conversation; it is opened if it is not there.
+    pub conversation: RunId,
+    /// The key by which it is found again.
+    pub key: String,
+    /// How it begins.
+    pub opening: Opening,
+    /// What is written.
+    pub content: Payload,
 }
 
 /// What a handler asks for. Operations bear the number that they got when they were called for.
@@ -203,6 +247,27 @@ pub enum Issue {
         /// What they are asked.
         ask: Box<Ask>,
     },
+    /// Say something in the run's conversation.
+    Say {
+        /// What.
+        content: Payload,
+    },
+    /// Write to a person.
+    Tell {
+        /// The operation.
+        op: OpNo,
+        /// To whom, and what; `Err`: why not.
+        notice: Result<Notice, Failure>,
+    },
+    /// Have a person take over the run's conversation.
+    HandOff {
+        /// The operation.
+        op: OpNo,
+        /// What is shown, and how it ends; `Err`: why not.
+        handoff: Result<Handoff, Failure>,
+    },
+    /// Note what something has cost.
+    Use(Usage),
     /// A child is not wanted any more, but its end is waited for.
     CancelCall {
         /// The call.

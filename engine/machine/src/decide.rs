@@ -1,6 +1,6 @@
 //! What a command means, and what the world owes a run.
 
-use crate::brief::Brief;
+use crate::brief::{Brief, Kind};
 use crate::call::{NewCall, OnTimeout};
 use crate::cancel::Cause;
 use crate::command::{Command, Issue};
@@ -43,6 +43,14 @@ impl Run {
             Command::Wake { jitter } => self.wake(jitter, now, limits),
             Command::Wedge { reason } => self.wedge(reason),
             Command::Unwedge => self.unwedge(),
+            Command::Conversation(command) => self.decide_conversation(*command, limits, now),
+            Command::Admit { messages } => self.admit(messages),
+            Command::Interrupt => self.interrupt(now, limits),
+            Command::EndHandoff { op, by, note } => self.end_handoff(op, by, note),
+            Command::Recall { op, what, answer } => {
+                self.check_new_operation(op, limits)?;
+                Ok(vec![Event::Recalled { op, what, answer }])
+            }
             Command::Issue(issue) => self.issue(issue, now, limits),
         }
     }
@@ -54,6 +62,13 @@ impl Run {
                 self.open_call(NewCall { op, target, name, terms, key, input, mode, timeout, on_timeout }, now, limits)
             }
             Issue::Emit { chunk } => self.emit(chunk, limits),
+            Issue::Say { content } => self.say(content, limits),
+            Issue::Tell { op, notice } => self.tell(op, notice, limits),
+            Issue::HandOff { op, handoff } => self.hand_off(op, handoff, limits),
+            Issue::Use(usage) => {
+                self.check_active()?;
+                Ok(vec![Event::UsageRecorded(usage)])
+            }
             Issue::Ask { op, ask } => self.ask(op, *ask, now, limits),
             Issue::CancelCall { op, reason } => self.cancel_call(op, reason, limits),
             Issue::Group { op, name, mode, members } => self.form_group(op, name, mode, members, limits),
@@ -69,6 +84,7 @@ impl Run {
     fn start(&self) -> Decision {
         self.check_alive()?;
         match self.status {
+            Status::Created if self.awaits_turn() || self.brief.kind == Kind::Document => Err(Rejection::Stale),
             Status::Created if self.wedged.is_some() => Err(Rejection::Wedged("")),
             Status::Created if self.paused.is_some() => Err(Rejection::Paused("")),
             Status::Created => Ok(vec![Event::Started]),
@@ -120,7 +136,7 @@ impl Run {
         }))];
         if self.brief != Brief::default() {
             // It has begun, and how long it may take is part of its deadline by now.
-            let brief = Brief { begin_by: None, work_limit: None, ..self.brief.clone() };
+            let brief = Brief { begin_by: None, work_limit: None, thread: self.thread(), ..self.brief.clone() };
             events.push(Event::Briefed(Box::new(brief)));
         }
         Ok(events)
@@ -160,6 +176,7 @@ impl Run {
             Op::Timer { .. } => Ok(vec![Event::TimerFired { op }]),
             Op::Signal { .. } => Ok(vec![Event::SignalTimedOut { op }]),
             Op::Approval(_) => Ok(vec![Event::ApprovalExpired { op }]),
+            Op::Handoff { .. } => Err(Rejection::NothingDue),
         }
     }
 
@@ -173,6 +190,7 @@ impl Run {
     }
 
     /// What an event makes the run do to its children at once, in the same batch. To be asked before it is applied.
+    #[expect(clippy::too_many_lines, reason = "a line for each event, so that none is forgotten")]
     pub fn consequences(&self, event: &Event) -> Vec<Effect> {
         let let_go = |op: &OpNo| match self.ops.get(op) {
             Some(Op::Call { child, on_timeout, .. }) => Some((*child, *on_timeout)),
@@ -193,8 +211,15 @@ impl Run {
             Event::Completed { .. } | Event::Failed { .. } | Event::TimedOut { .. } | Event::Cancelled { .. } => {
                 // Ended while its children were given time: that is over for them too.
                 let grace = self.holds_answers().then_some(Span(0));
-                self.awaited_children().map(|child| end_child(child, "its caller has ended", grace)).collect()
+                let children = self.awaited_children().map(|child| end_child(child, "its caller has ended", grace));
+                children.chain(self.dismiss_turns()).chain(self.told(event)).collect()
             }
+            Event::Conversation(change) => self.conversation_consequences(change),
+            Event::CallInterrupted { op } => self.end_interrupted(*op),
+            Event::Said { .. }
+            | Event::PersonTold { .. }
+            | Event::HandoffStarted { .. }
+            | Event::HandoffEnded { .. } => self.told(event),
             Event::Triggered(_)
             | Event::Started
             | Event::ContinuedAsNew(_)
@@ -233,13 +258,19 @@ impl Run {
             | Event::ParticipantCalled { .. }
             | Event::ParticipantRefused { .. }
             | Event::Streamed { .. }
-            | Event::ApprovalRefused { .. } => Vec::new(),
+            | Event::ApprovalRefused { .. }
+            | Event::Admitted { .. }
+            | Event::PersonNotTold { .. }
+            | Event::HandoffRefused { .. }
+            | Event::CallShielded { .. }
+            | Event::UsageRecorded(_)
+            | Event::Recalled { .. } => Vec::new(),
         }
     }
 
     /// Everything that the world still owes the run: what a process that has just read its history must do.
     pub fn outstanding(&self) -> impl Iterator<Item = Effect> + '_ {
-        let starts = matches!(self.status, Status::Created) && !self.is_held() && !self.is_queued();
+        let starts = matches!(self.status, Status::Created) && !self.is_held() && !self.waits_to_begin();
         let start = starts.then_some(Effect::Start);
         let cancels = match self.cancel() {
             Some(cancel) if cancel.until.is_none() => self.cancel_children(cancel.cause, &cancel.reason, cancel.grace),
@@ -247,13 +278,18 @@ impl Run {
         };
         let steps = self.ops.iter().filter(|_| self.executes_steps()).filter_map(|(op, pending)| match pending {
             Op::Step(step) => Some(Effect::RunStep(step.task(*op))),
-            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) => None,
+            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) | Op::Handoff { .. } => None,
         });
         let calls = self.ops.values().filter(|_| !self.holds_answers()).filter_map(|pending| match pending {
             Op::Call { child, cancelled: Some(reason), .. } => {
                 Some(Effect::CancelChild { child: *child, cause: Cause::Parent, reason: reason.clone(), grace: None })
             }
-            Op::Call { .. } | Op::Step(_) | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) => None,
+            Op::Call { .. }
+            | Op::Step(_)
+            | Op::Timer { .. }
+            | Op::Signal { .. }
+            | Op::Approval(_)
+            | Op::Handoff { .. } => None,
         });
         start.into_iter().chain(cancels).chain(calls).chain(steps)
     }
@@ -309,6 +345,6 @@ impl Run {
 }
 
 /// What a run tells a child whose end it no longer waits for, or hastens.
-fn end_child(child: RunId, reason: &str, grace: Option<Span>) -> Effect {
+pub(crate) fn end_child(child: RunId, reason: &str, grace: Option<Span>) -> Effect {
     Effect::CancelChild { child, cause: Cause::Parent, reason: reason.to_string(), grace }
 }

@@ -1,8 +1,12 @@
 //! What the world owes a run.
 
 use crate::cancel::Cause;
+use crate::command::Command;
+use crate::conversation::Opening;
 use crate::id::{OpNo, RunId};
 use crate::time::{Span, Timestamp};
+use crate::trigger::Trigger;
+use alloc::boxed::Box;
 use alloc::string::String;
 
 /// What the world owes a run. Derived from its state, so that nothing is forgotten in a crash; may be done twice, so
@@ -23,6 +27,22 @@ pub enum Effect {
         reason: String,
         /// How long it may compensate; `None`: as the limits say.
         grace: Option<Span>,
+    },
+    /// Open a conversation, unless it is there.
+    Open {
+        /// Its id.
+        conversation: RunId,
+        /// Its trigger.
+        trigger: Box<Trigger>,
+        /// How it begins.
+        opening: Opening,
+    },
+    /// Ask something of another run, or of a conversation, in the same batch.
+    Tell {
+        /// Of whom.
+        to: RunId,
+        /// What.
+        command: Box<Command>,
     },
 }
 

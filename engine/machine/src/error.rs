@@ -1,8 +1,10 @@
 //! Why a command is refused, and why an event cannot be applied.
 
+use crate::failure::Failure;
 use crate::id::{OpNo, RunId};
 use crate::time::Timestamp;
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use thiserror::Error;
 
@@ -154,6 +156,39 @@ pub enum Rejection {
         /// The child.
         child: RunId,
     },
+    /// The command is for a conversation.
+    #[error("there is no conversation here")]
+    NoConversation,
+    /// Only a turn of a conversation can hand it to another agent.
+    #[error("only a turn of a conversation can be taken over, and only by an agent")]
+    NoTurn,
+    /// Tasks are for agents.
+    #[error("a task can only be given to an agent")]
+    NoAgent,
+    /// A turn of the conversation works, or waits.
+    #[error("the conversation is busy")]
+    ConversationBusy,
+    /// The conversation's agent cannot answer.
+    #[error("nobody can answer: {}", why.message)]
+    NoAnswer {
+        /// Why not.
+        why: Failure,
+    },
+    /// Nobody was asked to take the conversation over.
+    #[error("no person was asked to take over the conversation")]
+    NoReview,
+    /// Another person has taken over, or nobody has.
+    #[error("the conversation is {}", owner.as_ref().map_or("nobody's yet; claim it first".to_string(), |owner| format!("{owner}'s")))]
+    NotTheOwner {
+        /// Who has.
+        owner: Option<String>,
+    },
+    /// A conversation or document that a call speaks of is not there, or belongs to another project.
+    #[error("there is no {what} in this project")]
+    Missing {
+        /// What is missing.
+        what: String,
+    },
     /// An operation came under a number that was used already.
     #[error("operation {0} was issued already")]
     DuplicateOperation(OpNo),
@@ -197,6 +232,14 @@ impl Rejection {
             Rejection::NotAsked { .. } => "not-asked",
             Rejection::UnknownAnswer { .. } => "unknown-answer",
             Rejection::CalledBefore { .. } => "called-before",
+            Rejection::NoConversation => "no-conversation",
+            Rejection::NoTurn => "no-turn",
+            Rejection::NoAgent => "no-agent",
+            Rejection::ConversationBusy => "conversation-busy",
+            Rejection::NoAnswer { .. } => "no-answer",
+            Rejection::NoReview => "no-review",
+            Rejection::NotTheOwner { .. } => "not-the-owner",
+            Rejection::Missing { .. } => "missing",
             Rejection::DuplicateOperation(_) => "duplicate-operation",
         }
     }

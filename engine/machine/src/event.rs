@@ -6,13 +6,16 @@
 use crate::brief::Brief;
 use crate::call::{GroupMode, Mode, OnTimeout};
 use crate::cancel::Cause;
+use crate::command::Notice;
+use crate::conversation::Change;
 use crate::failure::Failure;
-use crate::human::{Approval, Verdict};
+use crate::human::{Approval, Handoff, Verdict};
 use crate::id::{CallKey, OpNo, Payload, RunId, SignalId};
 use crate::retry::Policy;
 use crate::signal::Buffered;
 use crate::time::{Span, Timestamp};
 use crate::trigger::{Target, Trigger};
+use crate::usage::Usage;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -350,6 +353,104 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
+
+    /// Something happened to a conversation. To nothing that has a handler.
+    Conversation(Box<Change>),
+    /// The run may begin: it is its turn. Before it has begun.
+    Admitted {
+        /// How many messages the conversation has.
+        messages: u64,
+    },
+    /// The handler said something in its conversation. From running.
+    Said {
+        /// What.
+        content: Payload,
+    },
+    /// The handler wrote to a person, who may answer in a conversation. From running.
+    PersonTold {
+        /// The operation.
+        op: OpNo,
+        /// Whom, and what.
+        notice: Box<Notice>,
+    },
+    /// A message to a person was refused. From running.
+    PersonNotTold {
+        /// The operation.
+        op: OpNo,
+        /// Why.
+        failure: Failure,
+    },
+    /// A person is asked to take over the run's conversation. From running.
+    HandoffStarted {
+        /// The operation.
+        op: OpNo,
+        /// What is shown, and how it ends.
+        handoff: Box<Handoff>,
+    },
+    /// The conversation cannot be handed over. From running.
+    HandoffRefused {
+        /// The operation.
+        op: OpNo,
+        /// Why.
+        failure: Failure,
+    },
+    /// The person gave the conversation back. While the handoff is open.
+    HandoffEnded {
+        /// The operation.
+        op: OpNo,
+        /// Who.
+        by: String,
+        /// What they say to the flow that goes on.
+        note: Option<Payload>,
+    },
+    /// A message that interrupts the run's turn does not end this call. Directly after its trigger.
+    CallShielded {
+        /// The operation.
+        op: OpNo,
+    },
+    /// A message interrupts the run's turn, and ends this call. While it is open.
+    CallInterrupted {
+        /// The operation.
+        op: OpNo,
+    },
+    /// What something of the run has cost. From running.
+    UsageRecorded(Usage),
+    /// An operation was answered as in the run that this one does again; nothing was executed for it. From running.
+    Recalled {
+        /// The operation.
+        op: OpNo,
+        /// What it is: a step or a call, with its name, say.
+        what: String,
+        /// The answer.
+        answer: Recollection,
+    },
+}
+
+impl Event {
+    /// The run that is started with it, if one is: a child, or a turn of a conversation.
+    pub fn child(&self) -> Option<RunId> {
+        match self {
+            Event::ChildTriggered { child, .. } | Event::ParticipantCalled { child, .. } => Some(*child),
+            Event::Conversation(change) => match &**change {
+                Change::Joined { run, begins: Some(_) } => Some(*run),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// How an operation was answered before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recollection {
+    /// With a value, or none that matters.
+    Value(Payload),
+    /// A child was started that nobody waits for.
+    Spawned(RunId),
+    /// By people.
+    Verdict(Verdict),
+    /// Nothing came in time.
+    Nothing,
 }
 
 /// What a run takes along when it continues as new.

@@ -38,6 +38,8 @@ pub enum FailureKind {
     Limit,
     /// A value could not be encoded or decoded.
     Payload,
+    /// It was handed over to a person, for good: an end, but without a value.
+    HandedOff,
 }
 
 impl Failure {

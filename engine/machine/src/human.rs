@@ -9,7 +9,7 @@
 use crate::error::Rejection;
 use crate::event::Event;
 use crate::failure::{Failure, FailureKind};
-use crate::id::OpNo;
+use crate::id::{OpNo, Payload};
 use crate::limits::Limits;
 use crate::run::{Decision, Due, Op, Run, Status};
 use crate::time::{Span, Timestamp};
@@ -63,6 +63,17 @@ pub struct Ask {
     pub escalations: Vec<(Span, Vec<String>)>,
     /// Why it cannot be asked.
     pub trouble: Option<Failure>,
+}
+
+/// A person takes over a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handoff {
+    /// What is shown when it begins, as JSON.
+    pub shown: Payload,
+    /// What is shown when it ends, as JSON.
+    pub ending: Option<Payload>,
+    /// The automated flow ends here.
+    pub for_good: bool,
 }
 
 /// An answer that was given.
@@ -210,7 +221,7 @@ impl Run {
             return Err(Rejection::Paused("not "));
         }
         let mut events = vec![Event::Unpaused { by: by.chars().take(1024).collect() }];
-        if matches!(self.status, Status::Created) && !self.is_queued() && self.wedged.is_none() {
+        if matches!(self.status, Status::Created) && !self.waits_to_begin() && self.wedged.is_none() {
             events.push(Event::Started);
         }
         Ok(events)

@@ -8,7 +8,7 @@
 //! come in with commands. Rules live in `decide`; `apply` checks only that an event fits the state, so that
 //! a stricter rule of tomorrow still reads the histories of today.
 //!
-//! One file per entity: [`step`], [`call`], [`timer`], [`signal`], [`human`], [`cancel`]; the run itself is in `run`, and
+//! One file per entity: [`step`], [`call`], [`timer`], [`signal`], [`human`], [`cancel`], [`conversation`]; the run itself is in `run`, and
 //! what it is given beside its input in [`brief`].
 
 #![no_std]
@@ -21,6 +21,7 @@ pub mod brief;
 pub mod call;
 pub mod cancel;
 mod command;
+pub mod conversation;
 mod decide;
 mod effect;
 mod error;
@@ -38,16 +39,20 @@ mod time;
 pub mod timer;
 mod transition;
 mod trigger;
+mod turn;
+mod usage;
 
 pub use answer::Answer;
-pub use command::{Command, Issue, Participation};
+pub use command::{Command, Issue, Notice, Participation};
 pub use effect::{Effect, StepTask};
 pub use error::{IllegalEvent, Rejection};
-pub use event::{Boundary, Carried, Event};
+pub use event::{Boundary, Carried, Event, Recollection};
 pub use failure::{Failure, FailureKind};
 pub use id::{CallKey, OpNo, Payload, RunId, SignalId};
 pub use limits::Limits;
 pub use run::{Op, Outcome, Run, Status};
 pub use time::{Span, Timestamp};
 pub use transition::Transition;
-pub use trigger::{Origin, Parent, Target, Trigger};
+pub use trigger::{CONVERSATION, DOCUMENT, Origin, Parent, Target, Trigger};
+pub use turn::handed_off;
+pub use usage::Usage;

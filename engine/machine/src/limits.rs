@@ -24,6 +24,8 @@ pub struct Limits {
     pub stream_chunks: usize,
     /// The most bytes that one incarnation streams.
     pub stream_bytes: usize,
+    /// The most turns of a conversation that wait for each other.
+    pub waiting_turns: usize,
     /// The longest name or key, in bytes.
     pub name_bytes: usize,
     /// How long a cancelled run may compensate, where the request does not say.
@@ -51,6 +53,7 @@ impl Default for Limits {
             depth: 3,
             stream_chunks: 10_000,
             stream_bytes: 16 << 20,
+            waiting_turns: 1_000,
             name_bytes: 256,
             cancel_grace: Span(30_000_000),
         }

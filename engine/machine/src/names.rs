@@ -60,6 +60,18 @@ impl Event {
             Event::ParticipantRefused { .. } => "ParticipantRefused",
             Event::Streamed { .. } => "Streamed",
             Event::ApprovalRefused { .. } => "ApprovalRefused",
+            Event::Conversation(change) => change.name(),
+            Event::Admitted { .. } => "Admitted",
+            Event::Said { .. } => "Said",
+            Event::PersonTold { .. } => "PersonTold",
+            Event::PersonNotTold { .. } => "PersonNotTold",
+            Event::HandoffStarted { .. } => "HandoffStarted",
+            Event::HandoffRefused { .. } => "HandoffRefused",
+            Event::HandoffEnded { .. } => "HandoffEnded",
+            Event::CallShielded { .. } => "CallShielded",
+            Event::CallInterrupted { .. } => "CallInterrupted",
+            Event::UsageRecorded(_) => "UsageRecorded",
+            Event::Recalled { .. } => "Recalled",
         }
     }
 }

@@ -3,15 +3,17 @@
 use crate::brief::Brief;
 use crate::call::{Child, Link, OnTimeout};
 use crate::cancel::Cancel;
+use crate::conversation::Talk;
 use crate::error::{IllegalEvent, Rejection};
 use crate::event::{Boundary, Event};
 use crate::failure::Failure;
-use crate::human::{Pending, Verdict};
+use crate::human::{Handoff, Pending, Verdict};
 use crate::id::{OpNo, Payload, RunId, SignalId};
 use crate::signal::Buffered;
 use crate::step::Step;
 use crate::time::Timestamp;
 use crate::trigger::Trigger;
+use crate::usage::Usage;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -34,6 +36,16 @@ pub struct Run {
     pub(crate) wedged: Option<String>,
     /// Who has paused it, and why.
     pub(crate) paused: Option<(String, String)>,
+    /// What it is as a conversation, if it is one.
+    pub(crate) talk: Option<Box<Talk>>,
+    /// As a turn of a conversation: how many messages there were when it was admitted.
+    pub(crate) admitted: Option<u64>,
+    /// Calls that a message does not interrupt.
+    pub(crate) shielded: BTreeSet<OpNo>,
+    /// It was handed over to a person, and ends.
+    pub(crate) handed_off: bool,
+    /// What it has cost.
+    pub(crate) usage: Usage,
     /// How many pieces and bytes it has streamed.
     pub(crate) streamed: (usize, usize),
     /// What a participant was told no to last, and why.
@@ -82,6 +94,8 @@ pub enum Outcome {
     TimedOut(Failure),
     /// It was cancelled.
     Cancelled(Failure),
+    /// With nothing: a person goes on with it.
+    HandedOff(Failure),
 }
 
 impl Outcome {
@@ -89,7 +103,10 @@ impl Outcome {
     pub fn into_result(self) -> Result<Payload, Failure> {
         match self {
             Outcome::Completed(output) => Ok(output),
-            Outcome::Failed(failure) | Outcome::TimedOut(failure) | Outcome::Cancelled(failure) => Err(failure),
+            Outcome::Failed(failure)
+            | Outcome::TimedOut(failure)
+            | Outcome::Cancelled(failure)
+            | Outcome::HandedOff(failure) => Err(failure),
         }
     }
 }
@@ -117,6 +134,13 @@ pub enum Op {
     },
     /// A question to people.
     Approval(Box<Pending>),
+    /// A person has the conversation.
+    Handoff {
+        /// What is shown.
+        handoff: Box<Handoff>,
+        /// Since when.
+        since: Timestamp,
+    },
     /// A wait for a signal.
     Signal {
         /// Its name.
@@ -134,6 +158,7 @@ impl Op {
             Op::Call { deadline, .. } | Op::Signal { deadline, .. } => *deadline,
             Op::Timer { at } => Some(*at),
             Op::Approval(pending) => pending.approval.expires_at,
+            Op::Handoff { .. } => None,
         }
     }
 }
@@ -181,6 +206,11 @@ impl Run {
             started_at: None,
             wedged: None,
             paused: None,
+            talk: None,
+            admitted: None,
+            shielded: BTreeSet::new(),
+            handed_off: false,
+            usage: Usage::default(),
             refusal: None,
             streamed: (0, 0),
             verdicts: BTreeMap::new(),
@@ -249,6 +279,11 @@ impl Run {
         matches!(self.status, Status::Created) && self.incarnation == 0 && self.brief.queue.is_some()
     }
 
+    /// What it has cost so far.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
     /// Its id.
     pub fn id(&self) -> RunId {
         self.id
@@ -293,7 +328,7 @@ impl Run {
     pub fn step(&self, op: OpNo) -> Option<&Step> {
         match self.ops.get(&op)? {
             Op::Step(step) => Some(step),
-            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) => None,
+            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) | Op::Handoff { .. } => None,
         }
     }
 
@@ -321,6 +356,7 @@ impl Run {
             _ if self.wedged.is_some() => "wedged",
             _ if self.paused.is_some() => "paused",
             Status::Created => "created",
+            Status::Running if self.talk.is_some() => "open",
             Status::Running if self.is_suspended() => "suspended",
             Status::Running => "running",
             Status::Cancelling(Cancel { until: None, .. }) => "cancelling its children",
@@ -329,6 +365,7 @@ impl Run {
             Status::Closed(Outcome::Failed(_)) => "failed",
             Status::Closed(Outcome::TimedOut(_)) => "timed out",
             Status::Closed(Outcome::Cancelled(_)) => "cancelled",
+            Status::Closed(Outcome::HandedOff(_)) => "handed off",
         }
     }
 }
@@ -365,7 +402,8 @@ impl Run {
                     self.due.remove(&(next.at, Due::Escalate(op)));
                 }
             }
-            Op::Call { .. } | Op::Timer { .. } => {}
+            Op::Call { .. } => drop(self.shielded.remove(&op)),
+            Op::Timer { .. } | Op::Handoff { .. } => {}
         }
         if let Some(deadline) = closed.deadline() {
             self.due.remove(&(deadline, Due::Op(op)));
@@ -375,6 +413,7 @@ impl Run {
 
     pub(crate) fn forget_operations(&mut self) {
         self.ops.clear();
+        self.shielded.clear();
         self.waits.clear();
         self.due.clear();
         self.steps = 0;

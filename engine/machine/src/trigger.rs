@@ -1,10 +1,12 @@
 //! How a run begins.
 
+use crate::conversation::Opening;
 use crate::error::Rejection;
 use crate::id::{OpNo, Payload, RunId};
 use crate::limits::Limits;
 use crate::time::Timestamp;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -68,9 +70,43 @@ pub enum Origin {
     Workflow,
     /// An agent, in the course of a job.
     Agent,
+    /// A message of a conversation.
+    Message,
+    /// A run that failed, and is done again.
+    Fork,
 }
 
+/// The name that conversations are listed under.
+pub const CONVERSATION: &str = "$conversation";
+/// The name that documents are listed under.
+pub const DOCUMENT: &str = "$document";
+
 impl Trigger {
+    /// What a conversation begins with.
+    pub fn of_conversation(
+        project: &str,
+        opening: &Opening,
+        key: Option<String>,
+        origin: Origin,
+        seed: u64,
+    ) -> Trigger {
+        let agent = ("$agent".to_string(), opening.agent.clone());
+        let user = opening.user.iter().map(|user| ("$user".to_string(), user.clone()));
+        Trigger {
+            project: project.into(),
+            target: Target { name: CONVERSATION.into(), version: 1 },
+            input: Payload::from(&b"null"[..]),
+            origin,
+            key,
+            parent: None,
+            depth: 0,
+            path: vec![CONVERSATION.into()],
+            deadline: None,
+            labels: core::iter::once(agent).chain(user).collect(),
+            seed,
+        }
+    }
+
     /// Whether the trigger is acceptable: names and input within the limits.
     ///
     /// # Errors

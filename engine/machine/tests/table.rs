@@ -4,11 +4,12 @@
 mod common;
 
 use common::*;
-use rejoin_machine::brief::Brief;
+use rejoin_machine::brief::{Brief, Kind, Role, Thread};
 use rejoin_machine::call::GroupMode;
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::human::{Approval, Escalation, Verdict};
-use rejoin_machine::{Event, Op, OpNo, Run};
+use rejoin_machine::conversation::{Busy, Change, Message, Opening, Sort, Speaker};
+use rejoin_machine::human::{Approval, Escalation, Handoff, Verdict};
+use rejoin_machine::{Event, Notice, Op, OpNo, Recollection, Run, Usage};
 use std::fmt::Write;
 
 /// A column: a state, and the runs in it that differ in what they take. A run whose name is empty is the only one.
@@ -16,8 +17,8 @@ type State = (&'static str, Vec<(&'static str, Run)>);
 
 const HEAD: &str = "\
 Which event can happen to a run in which state, as `apply` has it. Each run has, where its state allows it, pending: a
-step, one that a worker has, two calls (one of them past its deadline), a timer, a wait and a question past their times, a buffered signal, a detached
-child and a child of an earlier incarnation; the event speaks of these. The number is the one in the log.
+step, one that a worker has, two calls (one of them past its deadline), a timer, a wait and a question past their times, a handoff, a buffered signal, a
+detached child and a child of an earlier incarnation; the event speaks of these. The number is the one in the log.
 
 yes: it can. -: it cannot. Words: it can to those of the state's runs that are named so.
 
@@ -117,7 +118,8 @@ fn states() -> Vec<State> {
     };
     let one = |run: Run| vec![("", run)];
     vec![
-        ("created", one(run(unstarted()))),
+        ("created", vec![("run", run(unstarted())), ("turn", run(turn()))]),
+        ("open", one(run(conversation()))),
         ("running", one(run(working()))),
         ("suspended", one(after([working(), vec![dropped(0)]].concat(), dropped(6)))),
         (
@@ -149,6 +151,32 @@ fn states() -> Vec<State> {
     ]
 }
 
+/// A turn that waits to be admitted.
+fn turn() -> Vec<Event> {
+    let thread = Thread { conversation: keyed("talk"), messages: 0, role: Role::Turn, task: false };
+    vec![triggered(), briefed(Brief { thread: Some(thread), ..Brief::default() })]
+}
+
+/// A conversation in which one turn works and another waits.
+fn conversation() -> Vec<Event> {
+    let opening = Opening { agent: "support".into(), user: None, task: false, busy: Busy::Queue };
+    let changes = [
+        Change::Opened(opening),
+        message(),
+        Change::Joined { run: keyed("one"), begins: None },
+        Change::Admitted { run: keyed("one"), messages: 1 },
+        Change::Joined { run: keyed("two"), begins: None },
+    ];
+    let brief = Brief { kind: Kind::Conversation, ..Brief::default() };
+    let changed = changes.into_iter().map(|change| Event::Conversation(Box::new(change)));
+    [triggered(), briefed(brief)].into_iter().chain(changed).collect()
+}
+
+fn message() -> Change {
+    let content = Ok(text("hello"));
+    Change::Added(Message { speaker: Speaker::Anonymous, sort: Sort::Said, content, run: None, id: None })
+}
+
 fn paused() -> Event {
     Event::Paused { by: "ann".into(), reason: "wait".into() }
 }
@@ -164,7 +192,7 @@ fn working() -> Vec<Event> {
 fn compensating(cause: Cause) -> Vec<Event> {
     let child_ended = Event::CarriedChildEnded { child: keyed("a"), result: Ok(text("out")) };
     let ends = vec![child_completed(1, "out"), child_completed(2, "out"), child_ended, cancel_delivered(30)];
-    [working(), vec![cancel_requested(cause, 30)], ends, pending(8)].concat()
+    [working(), vec![cancel_requested(cause, 30)], ends, pending(9)].concat()
 }
 
 /// Operations of every kind, numbered from `first`.
@@ -181,7 +209,12 @@ fn pending(first: u32) -> Vec<Event> {
         step(first + 6).scheduled(),
         Event::AttemptTaken { op: OpNo(first + 6), attempt: 1, worker: "w".into() },
         Event::ApprovalRequested { op: OpNo(first + 7), approval: approval() },
+        Event::HandoffStarted { op: OpNo(first + 8), handoff: handoff() },
     ]
+}
+
+fn handoff() -> Box<Handoff> {
+    Box::new(Handoff { shown: text("a moment"), ending: None, for_good: false })
 }
 
 /// A question that is past the times of its escalation and of its end.
@@ -203,6 +236,7 @@ fn samples(run: &Run) -> Vec<(&'static str, Event)> {
     samples.extend(ends().into_iter().map(known));
     samples.extend(of_operations(run));
     samples.extend(of_people(run));
+    samples.extend(of_conversations(run));
     samples.extend([
         known(received(99, "review")),
         known(dropped(op(run, |op| matches!(op, Op::Timer { .. })))),
@@ -236,7 +270,7 @@ fn of_operations(run: &Run) -> Vec<(&'static str, Event)> {
     let timer = op(run, |op| matches!(op, Op::Timer { .. }));
     let wait_op = op(run, |op| matches!(op, Op::Signal { .. }));
     let loose = RUN.child(&rejoin_machine::CallKey::Numbered { incarnation: 1, op: OpNo(5) });
-    let signal = if wait_op < 8 { 0 } else { 8 };
+    let signal = if wait_op < 9 { 0 } else { 9 };
     let failure = broken;
     let known = |event: Event| (event.name(), event);
     vec![
@@ -298,6 +332,32 @@ fn of_people(run: &Run) -> Vec<(&'static str, Event)> {
         known(Event::ParticipantRefused { key: "new".into(), name: "child".into(), failure: broken() }),
         known(Event::ApprovalRefused { op: OpNo(100), failure: broken() }),
         known(Event::Streamed { attempt: 1, chunk: text("piece") }),
+    ]
+}
+
+fn of_conversations(run: &Run) -> Vec<(&'static str, Event)> {
+    let open = op(run, |op| matches!(op, Op::Call { deadline: None, .. }));
+    let handed = op(run, |op| matches!(op, Op::Handoff { .. }));
+    let known = |event: Event| (event.name(), event);
+    let notice = Notice {
+        conversation: keyed("talk"),
+        key: "ann".into(),
+        opening: Opening { agent: "support".into(), user: Some("ann".into()), task: false, busy: Busy::Queue },
+        content: text("hello"),
+    };
+    vec![
+        ("Conversation (a message, say)", Event::Conversation(Box::new(message()))),
+        known(Event::Admitted { messages: 1 }),
+        known(Event::Said { content: text("hello") }),
+        known(Event::PersonTold { op: OpNo(100), notice: Box::new(notice) }),
+        known(Event::PersonNotTold { op: OpNo(100), failure: broken() }),
+        known(Event::HandoffStarted { op: OpNo(100), handoff: handoff() }),
+        known(Event::HandoffRefused { op: OpNo(100), failure: broken() }),
+        known(Event::HandoffEnded { op: OpNo(handed), by: "ann".into(), note: None }),
+        known(Event::CallShielded { op: OpNo(open) }),
+        known(Event::CallInterrupted { op: OpNo(open) }),
+        known(Event::UsageRecorded(Usage::default())),
+        known(Event::Recalled { op: OpNo(100), what: "step".into(), answer: Recollection::Nothing }),
     ]
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn workflow(name: &'a str) -> Self {
+    pub(super) fn workflow(name: &'a str) -> Self {
         Wanted { name, job: None, mode: Mode::Wait, given: Given::default() }
     }
 
@@ -235,7 +235,7 @@ pub struct Spawned {
 }
 
 impl Spawned {
-    fn new(operation: Operation) -> Self {
+    pub(super) fn new(operation: Operation) -> Self {
         Spawned { operation }
     }
 

@@ -38,7 +38,7 @@ impl<T> From<Result<T, Failure>> for Answer<T> {
                 FailureKind::Cancelled => Answer::Cancelled(failure),
                 FailureKind::TimedOut => Answer::TimedOut(failure),
                 FailureKind::Application if !failure.is_transient() => Answer::Failed(failure),
-                FailureKind::Refused => Answer::Failed(failure),
+                FailureKind::Refused | FailureKind::HandedOff => Answer::Failed(failure),
                 FailureKind::Application | FailureKind::Panic | FailureKind::Limit | FailureKind::Payload => {
                     Answer::Error(failure)
                 }

@@ -6,33 +6,43 @@
 
 mod approval;
 mod call;
+mod conversation;
 mod group;
 mod operation;
 pub(crate) mod options;
 mod step;
+mod task;
 mod waker;
 
 pub use approval::{Approval, Decision};
 pub use call::{Call, Spawned};
+pub use conversation::{Contact, HandingOff, Release, Releasing, Shown, Telling};
 pub use group::{Answer, Answers, Group, GroupError};
 pub use operation::{Signal, SignalWithin, Sleep};
 pub use step::{Attempt, IntoStep, Step};
+pub use task::Assign;
 
+pub(crate) use conversation::refused;
 pub(crate) use step::{Body, Execute, Work};
+pub(crate) use task::TASK;
 pub(crate) use waker::{ForeignWake, RootWaker};
 
+use crate::activation::Surroundings;
+use crate::conversation::Reader;
 use crate::failure::{Failure, decode, encode};
 use crate::registry::Registry;
+use crate::report::{Action, TaskResult, TaskUsage};
 use crate::runtime::LARGEST_PROGRESS;
 use operation::Operation;
-use rejoin_machine::brief::Brief;
+use rejoin_machine::brief::{Brief, Thread};
 use rejoin_machine::human::Verdict;
 use rejoin_machine::retry::Policy;
-use rejoin_machine::{Answer as Told, Issue, OpNo, Parent, Payload, RunId, Timestamp};
+use rejoin_machine::{Answer as Told, Issue, OpNo, Parent, Payload, Run, RunId, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -70,6 +80,13 @@ struct About {
     depth: u32,
     parent: Option<Parent>,
     brief: Brief,
+    project: String,
+    /// The conversation that it is a part of.
+    thread: Option<Thread>,
+    /// Where what it refers to is read from.
+    log: Reader,
+    /// When it was called.
+    began: Timestamp,
     /// The metadata that the handler's target declares.
     declares: &'static [&'static str],
 }
@@ -97,6 +114,8 @@ struct State {
     subagents: u32,
     /// How far it has said to be, since that was last taken.
     progress: Vec<Payload>,
+    /// What it has made beside its answer.
+    artefacts: BTreeMap<String, Value>,
 }
 
 /// An operation that the handler holds.
@@ -143,7 +162,8 @@ impl Random {
 }
 
 impl Context {
-    pub(crate) fn new(run: &rejoin_machine::Run, registry: Arc<Registry>) -> Context {
+    pub(crate) fn new(run: &rejoin_machine::Run, around: &Surroundings) -> Context {
+        let registry = around.registry.clone();
         let mut seed = [0; 28];
         seed[..16].copy_from_slice(&run.id().0);
         seed[16..24].copy_from_slice(&run.trigger().seed.to_le_bytes());
@@ -164,6 +184,7 @@ impl Context {
             polls: Polls::default(),
             subagents: 0,
             progress: Vec::new(),
+            artefacts: BTreeMap::new(),
         };
         let trigger = run.trigger();
         let of = About {
@@ -171,6 +192,10 @@ impl Context {
             depth: trigger.depth,
             parent: trigger.parent,
             brief: run.brief().clone(),
+            project: trigger.project.clone(),
+            thread: run.thread(),
+            log: around.log.clone(),
+            began: run.time(),
             declares: registry.get(&trigger.target, run.brief()).map_or(&[], |handler| handler.declares()),
         };
         let inner = Inner { state: RefCell::new(state), registry, run: run.id(), of };
@@ -255,6 +280,17 @@ impl Context {
         if !state.replaying {
             state.progress.push(value);
         }
+        Ok(())
+    }
+
+    /// Something that a task makes beside its answer: it is in the [result](crate::TaskResult::artefacts), by name.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] if it has no JSON.
+    pub fn artefact<T: Serialize + ?Sized>(&self, name: impl Into<String>, value: &T) -> Result<(), Failure> {
+        let value = serde_json::to_value(value).map_err(|error| Failure::payload("the artefact", &error))?;
+        self.inner.state.borrow_mut().artefacts.insert(name.into(), value);
         Ok(())
     }
 
@@ -434,6 +470,23 @@ impl Inner {
         }
     }
 
+    /// What a task returns: its answer, and what was done for it.
+    pub(crate) fn report(&self, run: &Run, output: &Payload, actions: Vec<Action>) -> Result<Payload, Failure> {
+        let conversation = self.of.thread.as_ref().map_or(self.run, |thread| thread.conversation);
+        let value = |payload: &Payload| decode::<Value>("the metadata", payload).unwrap_or_default();
+        let metadata = self.of.brief.metadata.iter().map(|(name, known)| (name.clone(), value(known)));
+        let result = TaskResult {
+            output: decode("the output", output)?,
+            conversation,
+            run: self.run,
+            artefacts: std::mem::take(&mut self.state.borrow_mut().artefacts),
+            actions,
+            metadata: metadata.collect(),
+            usage: TaskUsage::new(run.usage(), run.time().0 - self.of.began.0),
+        };
+        encode("the report", &result)
+    }
+
     /// Takes how far the handler has said to be.
     pub(crate) fn take_progress(&self) -> Vec<Payload> {
         std::mem::take(&mut self.state.borrow_mut().progress)
@@ -604,8 +657,12 @@ fn operation_of(issue: &Issue) -> Option<OpNo> {
         | Issue::Sleep { op, .. }
         | Issue::Await { op, .. }
         | Issue::Ask { op, .. }
+        | Issue::Tell { op, .. }
+        | Issue::HandOff { op, .. }
         | Issue::Group { op, .. } => Some(*op),
         Issue::Emit { .. }
+        | Issue::Say { .. }
+        | Issue::Use(_)
         | Issue::CancelCall { .. }
         | Issue::Drop { .. }
         | Issue::Patch { .. }

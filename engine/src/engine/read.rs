@@ -82,6 +82,11 @@ pub enum Wait {
         /// How long.
         until: Option<Timestamp>,
     },
+    /// A person who has taken over the conversation.
+    Handoff {
+        /// Since when they were asked for.
+        since: Timestamp,
+    },
     /// An answer of people.
     Approval {
         /// What they are asked.
@@ -138,7 +143,10 @@ impl Engine {
             None => {
                 let mut head = Key::new();
                 text_key(&mut head, project);
-                listing::groups(&*self.shared.log, &head)?
+                let mut groups = listing::groups(&*self.shared.log, &head)?;
+                // Conversations and documents are no runs.
+                groups.retain(|group| listing::group_names(group).is_some_and(|(_, name)| !name.starts_with('$')));
+                groups
             }
         };
         let statuses = filter.status.map_or(RunStatus::ALL.to_vec(), |status| vec![status]);
@@ -199,7 +207,7 @@ impl Engine {
         Ok(why(&stand, now, |child| others.get(&child).copied().unwrap_or(Other::Missing)))
     }
 
-    fn row(&self, run: RunId) -> Result<Option<RunRow>, RunError> {
+    pub(super) fn row(&self, run: RunId) -> Result<Option<RunRow>, RunError> {
         Ok(self.shared.log.row(StreamId(run.0))?.and_then(|row| RunRow::decode(&row)))
     }
 
@@ -262,6 +270,7 @@ fn wait_of(op: &Op) -> Wait {
         Op::Call { child, deadline, .. } => Wait::Child { run: *child, until: *deadline },
         Op::Timer { at } => Wait::Timer { at: *at },
         Op::Signal { name, deadline } => Wait::Signal { name: name.clone(), until: *deadline },
+        Op::Handoff { since, .. } => Wait::Handoff { since: *since },
         Op::Approval(pending) => {
             Wait::Approval { question: pending.approval.question.clone(), until: pending.approval.expires_at }
         }

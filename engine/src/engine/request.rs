@@ -109,7 +109,7 @@ impl<O> TriggerRequest<O> {
             labels: self.labels,
             seed: shared.ports.entropy.next(),
         };
-        let commission = Box::new(Commission { trigger, brief });
+        let commission = Box::new(Commission::of_run(trigger, brief));
         self.engine.ask(|reply| Input::Trigger { id, commission, reply }).await?;
         Ok(RunHandle::new(self.engine, id))
     }
@@ -137,7 +137,7 @@ pub(super) fn keyed_id(project: &str, workflow: &str, job: Option<&str>, key: &s
 }
 
 /// A new id: a UUID of version 7, whose first bytes are the time.
-fn new_id(now: Timestamp, mut chance: impl FnMut() -> u64) -> RunId {
+pub(super) fn new_id(now: Timestamp, mut chance: impl FnMut() -> u64) -> RunId {
     let mut id = [0; 16];
     id[..6].copy_from_slice(&(now.0 / 1000).to_be_bytes()[2..]);
     id[6..14].copy_from_slice(&chance().to_le_bytes());

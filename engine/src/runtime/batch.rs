@@ -7,9 +7,11 @@ use super::shard::{Active, Owed, Refusal, Shard, Work};
 use super::watch::Holder;
 use crate::activation::{Activation, Advance, Commission, Trouble};
 use crate::codec;
-use crate::projection::tables;
+use crate::projection::{RunRow, document_id, tables};
+use rejoin_machine::brief::{Brief, Given, Role, Share};
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, RunId, Timestamp};
+use rejoin_machine::conversation::{self, Message, Sort, Speaker};
+use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, Run, RunId, Timestamp};
 use rejoin_store::index::prefix;
 use rejoin_store::{NewRecord, StreamId, Version};
 use std::collections::{BTreeSet, VecDeque};
@@ -97,7 +99,8 @@ impl Shard {
         while let Some(work) = batch.queue.pop_front() {
             match self.decide(&work, batch) {
                 // A child that has ended already, a parent that does not wait any more.
-                Ok(()) | Err(Refusal::Rejected(_) | Refusal::NotFound(_)) => {}
+                Ok(()) => {}
+                Err(Refusal::Rejected(_) | Refusal::NotFound(_)) => batch.queue.extend(instead(work)),
                 Err(refusal @ (Refusal::Misuse { .. } | Refusal::History { .. } | Refusal::Store(_))) => {
                     self.forget(batch);
                     return Err(refusal);
@@ -141,7 +144,9 @@ impl Shard {
 
     fn decide(&mut self, work: &Work, batch: &mut Batch) -> Result<(), Refusal> {
         match work {
-            Work::Trigger(id, commission) => self.decide_trigger(*id, commission, batch),
+            // It is there already.
+            Work::Open(id, _) if self.knows(*id) => Ok(()),
+            Work::Trigger(id, commission) | Work::Open(id, commission) => self.decide_trigger(*id, commission, batch),
             Work::Command(id, command) => self.decide_command(*id, command, batch),
             Work::Of(incarnation, id, command) => {
                 if !self.runs.contains_key(id) {
@@ -165,11 +170,13 @@ impl Shard {
     /// A new run: its trigger and its handler's first answer share a record.
     fn decide_trigger(&mut self, id: RunId, commission: &Commission, batch: &mut Batch) -> Result<(), Refusal> {
         let now = self.ports.clock.now();
+        let mut commission = commission.clone();
+        self.share_messages(&mut commission);
         let events = commission.events();
         let begin = || Activation::begin(id, &events, now).map_err(|error| illegal(id, &error));
         let mut activation = begin()?;
-        let mut advance = if commission.brief.queue.is_some() {
-            // Whoever keeps the queue begins it.
+        let mut advance = if activation.run.waits_to_begin() || activation.run.talk().is_some() {
+            // Whoever keeps the queue, or the conversation, begins it.
             activation.announce(now)
         } else if batch.records.len() < self.sizes.batch && !batch.careful {
             match self.advance(&mut activation, Command::Start, now) {
@@ -186,8 +193,11 @@ impl Shard {
             activation.announce(now)
         };
         advance.transition.events.splice(0..0, events);
+        let joins = join(&activation.run);
         self.put_active(id, Active::new(activation));
-        self.record(id, now, advance, batch)
+        self.record(id, now, advance, batch)?;
+        batch.queue.extend(joins);
+        Ok(())
     }
 
     fn decide_command(&mut self, id: RunId, command: &Command, batch: &mut Batch) -> Result<(), Refusal> {
@@ -248,10 +258,54 @@ impl Shard {
         Ok(listed.into_iter().map(|(_, stream)| RunId(stream.0)).filter(|child| !known.contains(child)).collect())
     }
 
+    /// Whether there is such a run, durable or about to be.
+    fn knows(&self, id: RunId) -> bool {
+        self.runs.contains_key(&id) || self.log.head(StreamId(id.0)).is_some()
+    }
+
+    /// What a call speaks of and is not there: a conversation, a document.
+    fn missing(&self, given: &Given) -> Option<String> {
+        if let Some(Share::Task(conversation)) = given.share
+            && !self.is_open(conversation)
+        {
+            return Some(format!("conversation {conversation} that is open"));
+        }
+        let kept = |address: &[u8; 32]| self.knows(document_id(&self.around.project, address));
+        let lost = given.documents.iter().find(|document| !kept(&document.address))?;
+        Some(format!("document {:?}", lost.name))
+    }
+
+    /// Whether it is a conversation of this project that goes on. What memory does not have is durable.
+    fn is_open(&self, conversation: RunId) -> bool {
+        match self.runs.get(&conversation) {
+            Some(active) => active.activation.run.talk().is_some() && active.activation.outcome().is_none(),
+            None => {
+                let row = self.log.row(StreamId(conversation.0)).ok().flatten();
+                let row = row.and_then(|row| RunRow::decode(&row));
+                row.is_some_and(|row| {
+                    row.talk.is_some() && !row.status.is_closed() && row.project == self.around.project
+                })
+            }
+        }
+    }
+
+    /// A conversation is shared as it is now.
+    fn share_messages(&mut self, commission: &mut Commission) {
+        let Some(thread) = &mut commission.brief.thread else { return };
+        if thread.role.is_turn() {
+            return;
+        }
+        if let Ok(active) = self.take_active(thread.conversation) {
+            thread.messages = active.activation.run.talk().map_or(0, |talk| talk.messages);
+            self.put_active(thread.conversation, active);
+        }
+    }
+
     fn advance(&self, activation: &mut Activation, command: Command, now: Timestamp) -> Result<Advance, Trouble> {
         let (run, workflow) = (activation.run.id(), activation.workflow.clone());
         self.busy.set(Some(Holder { run, workflow, since: now }));
-        let result = activation.advance(command, now, &self.settings.limits, &self.around);
+        let missing = |given: &Given| self.missing(given);
+        let result = activation.advance(command, now, &self.settings.limits, &self.around, &missing);
         self.busy.set(None);
         result
     }
@@ -275,11 +329,14 @@ impl Shard {
         let expected = Version(active.activation.records - 1);
         let stream = StreamId(id.0);
         batch.records.push(NewRecord { stream, expected, time: now.0, format: codec::TRANSITION, payload });
+        let (opens, effects): (Vec<_>, Vec<_>) =
+            effects.into_iter().partition(|effect| matches!(effect, Effect::Open { .. }));
+        batch.queue.extend(opens.into_iter().filter_map(|effect| work_of(effect, id)));
         for (child, commission) in children {
             batch.queue.push_back(Work::Trigger(child, Box::new(commission)));
         }
         for effect in effects {
-            let work = cancel_of(effect, id);
+            let work = work_of(effect, id);
             // A run that waits for its children's ends tells them again when it is read from the log; others do not.
             let again = run.holds_answers();
             if batch.records.len() >= self.sizes.batch && again {
@@ -293,6 +350,10 @@ impl Shard {
         {
             let command = Command::ResolveCall { child: id, outcome: outcome.clone() };
             batch.queue.push_back(Work::Command(parent.run, command));
+        }
+        if let Some(thread) = run.thread().filter(|thread| thread.role.is_turn() && transition.suspended) {
+            let release = conversation::Command::Release { run: id };
+            batch.queue.push_back(Work::Command(thread.conversation, Command::Conversation(Box::new(release))));
         }
         if transition.events.iter().any(|event| matches!(event, Event::ContinuedAsNew(_))) {
             batch.later.push(Work::Command(id, Command::Start));
@@ -395,14 +456,48 @@ fn is_tree_cancel(command: &Command) -> bool {
     matches!(command, Command::Cancel { cause: Cause::Tree, .. })
 }
 
-/// What is asked of a child.
-pub(super) fn cancel_of(effect: Effect, by: RunId) -> Option<Work> {
+/// What is asked of a child, or of another run or conversation.
+pub(super) fn work_of(effect: Effect, by: RunId) -> Option<Work> {
     match effect {
         Effect::CancelChild { child, cause, reason, grace } => {
             Some(Work::Command(child, Command::Cancel { cause, by: by.to_string(), reason, grace }))
         }
+        Effect::Tell { to, command } => Some(Work::Command(to, *command)),
+        Effect::Open { conversation, trigger, opening } => {
+            let commission = Commission::of_conversation(*trigger, Brief::default(), opening);
+            Some(Work::Open(conversation, Box::new(commission)))
+        }
         Effect::Start | Effect::RunStep(_) => None,
     }
+}
+
+/// A turn joins its conversation.
+fn join(run: &Run) -> Option<Work> {
+    let thread = run.thread().filter(|_| run.awaits_turn())?;
+    let trigger = run.trigger();
+    let asker = trigger.path.iter().rev().nth(1);
+    let task = |asker: &String| Message {
+        speaker: Speaker::Workflow(asker.clone()),
+        sort: Sort::Task,
+        content: Ok(trigger.input.clone()),
+        run: Some(run.id()),
+        id: None,
+    };
+    let message = asker.filter(|_| thread.task).map(task);
+    let takes_over = (thread.role == Role::TakesOver).then(|| trigger.target.name.clone());
+    // One that a message begins has joined with it.
+    (thread.task || takes_over.is_some()).then(|| {
+        let command = conversation::Command::Join { run: run.id(), message, takes_over };
+        Work::Command(thread.conversation, Command::Conversation(Box::new(command)))
+    })
+}
+
+/// What is done where something could not be: a turn that cannot join its conversation would wait for ever.
+fn instead(work: Work) -> Option<Work> {
+    let Work::Command(_, Command::Conversation(command)) = work else { return None };
+    let conversation::Command::Join { run, .. } = *command else { return None };
+    let (by, reason) = ("the engine".to_owned(), "its conversation has ended".to_owned());
+    Some(Work::Command(run, Command::Cancel { cause: Cause::Parent, by, reason, grace: None }))
 }
 
 fn illegal(run: RunId, error: &IllegalEvent) -> Refusal {

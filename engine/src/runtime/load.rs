@@ -1,6 +1,6 @@
 //! Runs from the log into memory: at opening, and when a run that rests is woken.
 
-use super::batch::cancel_of;
+use super::batch::work_of;
 use super::shard::{Active, Owed, Refusal, Shard, Work};
 use crate::activation::{Activation, ReplayError};
 use crate::history::Entry;
@@ -67,7 +67,9 @@ impl Shard {
                 Effect::RunStep(task) if task.is_due(now) => self.owed.push(Owed::Step(id, task)),
                 // Its pause is not over; the timer brings it.
                 Effect::RunStep(_) => {}
-                cancel @ Effect::CancelChild { .. } => self.later.extend(cancel_of(cancel, id)),
+                other @ (Effect::CancelChild { .. } | Effect::Tell { .. } | Effect::Open { .. }) => {
+                    self.later.extend(work_of(other, id));
+                }
             }
         }
         Ok(())
@@ -155,7 +157,10 @@ pub(super) fn history(log: &dyn Log, id: RunId) -> Result<Vec<Entry>, Refusal> {
 
 /// How a run ended, if it did with this transition.
 pub(crate) fn outcome_of(transition: &Transition) -> Option<Outcome> {
+    let for_good = |event: &Event| matches!(event, Event::HandoffStarted { handoff, .. } if handoff.for_good);
+    let handed_off = transition.events.iter().any(for_good);
     transition.events.iter().rev().find_map(|event| match event {
+        Event::Completed { .. } if handed_off => Some(Outcome::HandedOff(rejoin_machine::handed_off())),
         Event::Completed { output } => Some(Outcome::Completed(output.clone())),
         Event::Failed { failure } => Some(Outcome::Failed(failure.clone())),
         Event::TimedOut { failure } => Some(Outcome::TimedOut(failure.clone())),

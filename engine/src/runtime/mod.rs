@@ -22,7 +22,7 @@ mod workers;
 #[cfg(feature = "testkit")]
 pub(crate) use inbox::StepDone;
 pub(crate) use inbox::{Closed, Inbox, Input, Refused};
-pub use ports::{Clock, Entropy, Ports, Spawn, Task};
+pub use ports::{Clock, Entropy, Ports, Running, Spawn};
 pub(crate) use progress::LARGEST as LARGEST_PROGRESS;
 pub use progress::Update;
 pub(crate) use shard::Shard;

@@ -5,7 +5,7 @@ use rejoin_machine::Timestamp;
 use std::pin::Pin;
 
 /// A task for a pool.
-pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The time.
 pub trait Clock: Send + Sync {
@@ -16,7 +16,7 @@ pub trait Clock: Send + Sync {
 /// Where steps are executed.
 pub trait Spawn: Send + Sync {
     /// Executes an attempt of a step, which waits now and then.
-    fn spawn(&self, attempt: &Attempt, task: Task);
+    fn spawn(&self, attempt: &Attempt, task: Running);
     /// Executes a task that keeps its thread.
     fn spawn_blocking(&self, task: Box<dyn FnOnce() + Send>);
 }

@@ -42,7 +42,7 @@ impl Queues {
         for event in events {
             match event {
                 Event::Started => drop(queue.under_way.insert(run)),
-                Event::Briefed(_) => queue.more = true,
+                Event::Briefed(_) | Event::Admitted { .. } => queue.more = true,
                 // It stands where it stood before: perhaps in front of those that memory knows.
                 Event::Unwedged | Event::Unpaused { .. } => (queue.window, queue.more) = (VecDeque::new(), true),
                 event if event.is_terminal() => drop(queue.under_way.remove(&run)),

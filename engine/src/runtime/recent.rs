@@ -21,7 +21,10 @@ impl Recent {
     pub(super) fn ended(&mut self, run: RunId, outcome: &Outcome) {
         let size = match outcome {
             Outcome::Completed(output) => output.bytes().len(),
-            Outcome::Failed(failure) | Outcome::TimedOut(failure) | Outcome::Cancelled(failure) => {
+            Outcome::Failed(failure)
+            | Outcome::TimedOut(failure)
+            | Outcome::Cancelled(failure)
+            | Outcome::HandedOff(failure) => {
                 failure.message.len() + failure.details.as_ref().map_or(0, |details| details.bytes().len())
             }
         };

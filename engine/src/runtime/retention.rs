@@ -7,7 +7,8 @@ use super::shard::{Owed, Shard};
 use crate::error::RunError;
 use crate::listing::{self, Merged, Times};
 use crate::projection::{RunRow, RunStatus, tables, text_key};
-use rejoin_machine::{RunId, Span, Timestamp};
+use rejoin_machine::brief::Kind;
+use rejoin_machine::{CONVERSATION, RunId, Span, Timestamp};
 use rejoin_store::index::{Key, Listed, Row, prefix};
 use rejoin_store::{Failure, NewRecord, StreamId, TOMBSTONE};
 use std::collections::BTreeMap;
@@ -65,8 +66,7 @@ impl Shard {
         while let Some(Doomed { run, row }) = tree.get(at) {
             let run = *run;
             let row = RunRow::decode(row).ok_or_else(|| alive(run))?;
-            let ends = self.runs.get(&run).is_some_and(|active| active.activation.outcome().is_none());
-            if !row.status.is_closed() || ends {
+            if !row.status.is_closed() && !row.is_idle() || self.goes_on(run) {
                 return Err(alive(run));
             }
             if let Some(parent) = row.parent.filter(|_| run == root)
@@ -87,6 +87,17 @@ impl Shard {
         Ok(tree)
     }
 
+    /// Whether memory knows that it has not ended: a run, or a conversation in which something happens.
+    fn goes_on(&self, run: RunId) -> bool {
+        let Some(active) = self.runs.get(&run) else { return false };
+        let machine = &active.activation.run;
+        let is_idle = match machine.talk() {
+            Some(talk) => talk.turns().next().is_none() && talk.review.is_none(),
+            None => machine.brief().kind == Kind::Document,
+        };
+        active.activation.outcome().is_none() && !is_idle
+    }
+
     /// Writes the tombstones.
     fn bury(&mut self, tree: &[Doomed]) -> Result<(), Failure> {
         let time = self.ports.clock.now().0;
@@ -102,7 +113,13 @@ impl Shard {
             }
             match self.log.append(&records)? {
                 Ok(_) => {
-                    part.iter().for_each(|doomed| self.recent.forget(doomed.run));
+                    for doomed in part {
+                        self.recent.forget(doomed.run);
+                        if self.runs.contains_key(&doomed.run) {
+                            // A conversation that nothing happens in, or a document.
+                            drop(self.take_active(doomed.run));
+                        }
+                    }
                     self.touched.extend(part.iter().map(|doomed| doomed.run));
                 }
                 // The shard is the only one that appends to its runs.
@@ -141,12 +158,16 @@ impl Shard {
         let closed = || RunStatus::ALL.into_iter().filter(|status| status.is_closed());
         let groups = listing::groups(&*log, &head)?;
         let heads = groups.iter().flat_map(|group| closed().map(|status| listing::with_status(group, status)));
+        // A conversation is as old as its last message.
+        let conversations = listing::with_status(&listing::group(project, CONVERSATION), RunStatus::Open);
+        let heads = heads.chain([conversations]);
         let times = Times { from: None, until: Some(cutoff) };
         let reached = self.retention.reached.remove(project);
         let mut entries =
             Merged::new(&*log, self.sizes.listed, tables::LIST, heads.collect(), times, reached.as_deref())?;
         let (mut looked, mut deleted) = (0, 0);
         while let Some((place, Listed { stream, row, .. })) = entries.next()? {
+            let row = row.map_or_else(|| log.row(stream), |row| Ok(Some(row)))?;
             let root = row.filter(|row| RunRow::decode(row).is_some_and(|row| self.is_root(&row)));
             if let Some(row) = root {
                 match self.tree(RunId(stream.0), row) {

@@ -80,6 +80,8 @@ pub(super) struct Active {
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     Trigger(RunId, Box<Commission>),
+    /// As a trigger, unless it is there.
+    Open(RunId, Box<Commission>),
     Command(RunId, Command),
     /// A command that only the run's present incarnation is meant by.
     Of(u32, RunId, Command),
@@ -135,6 +137,7 @@ impl Shard {
         busy: Arc<Busy>,
     ) -> Shard {
         let steps = Steps::new(ports.spawn.clone(), inbox, settings.concurrent_steps);
+        let around = Surroundings { log: Some(log.clone()), ..around };
         let retention = Retention::new(settings.retention.clone());
         Shard {
             log,
@@ -525,7 +528,11 @@ impl Shard {
         let Some(active) = self.runs.get(&run) else { return };
         let due = active.activation.run.outstanding().filter_map(|effect| match effect {
             Effect::RunStep(task) if task.is_due(now) && !self.has_answered(run, task) => Some(Owed::Step(run, task)),
-            Effect::RunStep(_) | Effect::Start | Effect::CancelChild { .. } => None,
+            Effect::RunStep(_)
+            | Effect::Start
+            | Effect::CancelChild { .. }
+            | Effect::Tell { .. }
+            | Effect::Open { .. } => None,
         });
         let due: Vec<Owed> = due.collect();
         self.owed.extend(due);
@@ -541,7 +548,7 @@ impl Shard {
     /// Does work that nobody waits for.
     fn try_later(&mut self, work: Work) {
         let run = match &work {
-            Work::Trigger(run, _) | Work::Command(run, _) | Work::Of(_, run, _) => *run,
+            Work::Trigger(run, _) | Work::Open(run, _) | Work::Command(run, _) | Work::Of(_, run, _) => *run,
         };
         if let Work::Command(run, Command::Unwedge) = work {
             return self.resume_or_stall(run, self.ports.clock.now());
@@ -716,7 +723,7 @@ impl Shard {
     pub(super) fn put_active(&mut self, id: RunId, mut active: Box<Active>) {
         let run = &active.activation.run;
         // One that is about to be started is needed in a moment; one that stands in a queue is not.
-        let starts = matches!(run.status(), Status::Created) && !run.is_queued() && !run.is_held();
+        let starts = matches!(run.status(), Status::Created) && !run.waits_to_begin() && !run.is_held();
         if active.activation.outcome().is_none() && !run.has_steps() && !starts {
             self.stamp += 1;
             active.parked = Some(self.stamp);

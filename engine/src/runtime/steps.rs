@@ -202,14 +202,14 @@ async fn or_stopped<T>(future: impl Future<Output = T>, mut stopped: oneshot::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::Task;
+    use crate::runtime::Running;
     use rejoin_machine::Timestamp;
 
     /// Keeps tasks and executes none.
     struct Never;
 
     impl Spawn for Never {
-        fn spawn(&self, _: &Attempt, _: Task) {}
+        fn spawn(&self, _: &Attempt, _: Running) {}
         fn spawn_blocking(&self, _: Box<dyn FnOnce() + Send>) {}
     }
 

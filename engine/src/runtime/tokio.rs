@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is where the world's time and chance come in")]
 
 use super::inbox::Inbox;
-use super::ports::{Clock, Entropy, Spawn, Task};
+use super::ports::{Clock, Entropy, Running, Spawn};
 use super::shard::Shard;
 use super::watch::Busy;
 use crate::context::Attempt;
@@ -75,7 +75,7 @@ impl TokioSpawn {
 }
 
 impl Spawn for TokioSpawn {
-    fn spawn(&self, _: &Attempt, task: Task) {
+    fn spawn(&self, _: &Attempt, task: Running) {
         drop(self.0.spawn(task));
     }
     fn spawn_blocking(&self, task: Box<dyn FnOnce() + Send>) {

@@ -248,6 +248,9 @@ fn unended(f: &mut fmt::Formatter<'_>, workflow: &str, waits: &[Wait]) -> fmt::R
             Wait::Approval { question, .. } => {
                 write!(f, "\n      it asks people {question:?}: answer in .during(|run| async move {{ .. }})")?;
             }
+            Wait::Handoff { .. } => {
+                write!(f, "\n      a person has its conversation: give it back in .during(|run| async move {{ .. }})")?;
+            }
             Wait::Child { .. } => write!(f, "\n      it waits for a child")?,
             Wait::Timer { .. } => write!(f, "\n      it sleeps")?,
         }

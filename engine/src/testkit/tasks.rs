@@ -3,7 +3,7 @@
 use super::trace::{Seen, Trace};
 use super::world::VirtualClock;
 use crate::context::Attempt;
-use crate::runtime::{Spawn, Task};
+use crate::runtime::{Running, Spawn};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ impl Queue {
 /// A task, and whose it is.
 pub(super) struct Spawned {
     pub(super) attempt: Option<Attempt>,
-    task: Mutex<Option<Task>>,
+    task: Mutex<Option<Running>>,
     queue: Arc<Queue>,
 }
 
@@ -72,13 +72,13 @@ pub(super) struct QueueSpawn {
 }
 
 impl QueueSpawn {
-    fn put(&self, attempt: Option<Attempt>, task: Task) {
+    fn put(&self, attempt: Option<Attempt>, task: Running) {
         Arc::new(Spawned { attempt, task: Mutex::new(Some(task)), queue: self.queue.clone() }).wake();
     }
 }
 
 impl Spawn for QueueSpawn {
-    fn spawn(&self, attempt: &Attempt, task: Task) {
+    fn spawn(&self, attempt: &Attempt, task: Running) {
         self.trace.see(Seen::Dispatched { attempt: attempt.clone(), at: self.clock.latest() });
         self.put(Some(attempt.clone()), task);
     }

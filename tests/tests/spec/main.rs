@@ -1,12 +1,15 @@
 //! What the specification says, line by line; each test bears the id of its line.
 
 mod agents;
+mod conversations;
 mod flows;
 mod grants;
 mod groups;
+mod handoffs;
 mod people;
 mod proven;
 mod streams;
+mod tasks;
 mod tokens;
 mod workers;
 

@@ -1,14 +1,15 @@
 //! Random commands: mostly such as mean something to the run, at times nonsense.
 
 use super::{Dice, RUN};
-use rejoin_machine::brief::{self, Brief, Callee, Given, Terms};
+use rejoin_machine::brief::{self, Brief, Callee, Given, Role, Share, Terms, Thread};
 use rejoin_machine::call::{GroupMode, Mode, OnTimeout};
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::human::{Ask, Verdict};
+use rejoin_machine::conversation::{Busy, Opening};
+use rejoin_machine::human::{Ask, Handoff, Verdict};
 use rejoin_machine::retry::Policy;
 use rejoin_machine::{
-    CallKey, Command, Failure, Issue, Limits, Op, OpNo, Origin, Outcome, Participation, Run, RunId, SignalId, Span,
-    Target, Timestamp, Trigger,
+    CallKey, Command, Failure, Issue, Limits, Notice, Op, OpNo, Origin, Outcome, Participation, Recollection, Run,
+    RunId, SignalId, Span, Target, Timestamp, Trigger, Usage,
 };
 
 /// Everything that may be asked.
@@ -41,13 +42,22 @@ enum Kind {
     Patch,
     Return,
     ContinueAsNew,
+    Say,
+    Tell,
+    HandOff,
+    EndHandoff,
+    Use,
+    Admit,
+    Interrupt,
+    Recall,
 }
 
 /// How often each is asked, of 256 times. What ends a life comes seldom, so that lives are long.
 const KINDS: &[(u8, Kind)] = &[
     (12, Kind::Start),
-    (36, Kind::Step),
-    (32, Kind::Call),
+    (6, Kind::Admit),
+    (28, Kind::Step),
+    (28, Kind::Call),
     (14, Kind::Sleep),
     (12, Kind::Await),
     (22, Kind::EndAttempt),
@@ -62,7 +72,14 @@ const KINDS: &[(u8, Kind)] = &[
     (3, Kind::Unpause),
     (6, Kind::Ask),
     (14, Kind::Signal),
-    (26, Kind::Wake),
+    (18, Kind::Wake),
+    (1, Kind::Say),
+    (1, Kind::Tell),
+    (3, Kind::HandOff),
+    (4, Kind::EndHandoff),
+    (1, Kind::Use),
+    (1, Kind::Interrupt),
+    (3, Kind::Recall),
     (4, Kind::CancelCall),
     (1, Kind::Group),
     (6, Kind::Drop),
@@ -114,6 +131,7 @@ pub fn limits(dice: &mut Dice<'_>) -> Limits {
         depth: dice.pick(&[3, 2, 0, u32::MAX]),
         stream_chunks: 2,
         stream_bytes: 5,
+        waiting_turns: 2,
         name_bytes: 8,
         cancel_grace: dice.pick(&[Span(5_000_000), Span(0), Span(u64::MAX)]),
     };
@@ -172,6 +190,35 @@ pub fn command(dice: &mut Dice<'_>, run: &Run, next: OpNo, now: Timestamp) -> Co
         Kind::Patch => Command::Issue(Issue::Patch { id: dice.name() }),
         Kind::Return => Command::Issue(Issue::Return(dice.result())),
         Kind::ContinueAsNew => Command::Issue(Issue::ContinueAsNew { input: dice.payload(), seed: 1 }),
+        turn => {
+            let known = known_op(dice, run, next);
+            of_turn(turn, dice, op, known)
+        }
+    }
+}
+
+/// What is asked of a run in a conversation.
+fn of_turn(kind: Kind, dice: &mut Dice<'_>, op: OpNo, known: OpNo) -> Command {
+    match kind {
+        Kind::Say => Command::Issue(Issue::Say { content: dice.payload() }),
+        Kind::Tell => {
+            let told = notice(dice);
+            let unknown = dice.once_in(4).then(|| dice.failure());
+            Command::Issue(Issue::Tell { op, notice: unknown.map_or(Ok(told), Err) })
+        }
+        Kind::HandOff => {
+            let handoff = handoff(dice);
+            let unknown = dice.once_in(8).then(|| dice.failure());
+            Command::Issue(Issue::HandOff { op, handoff: unknown.map_or(Ok(handoff), Err) })
+        }
+        Kind::EndHandoff => {
+            let note = dice.once_in(2).then(|| dice.payload());
+            Command::EndHandoff { op: known, by: dice.name(), note }
+        }
+        Kind::Use => Command::Issue(Issue::Use(usage(dice))),
+        Kind::Admit => Command::Admit { messages: u64::from(dice.byte()) },
+        Kind::Recall => Command::Recall { op, what: dice.name(), answer: recollection(dice) },
+        _ => Command::Interrupt,
     }
 }
 
@@ -186,7 +233,7 @@ fn attempt(dice: &mut Dice<'_>, run: &Run) -> (OpNo, u32) {
         .operations()
         .filter_map(|(op, pending)| match pending {
             Op::Step(step) => Some((op, step.attempt)),
-            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) => None,
+            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) | Op::Handoff { .. } => None,
         })
         .collect();
     let (op, attempt) = if steps.is_empty() { (OpNo(0), 1) } else { dice.pick(&steps) };
@@ -203,7 +250,8 @@ fn child(dice: &mut Dice<'_>, run: &Run) -> RunId {
 }
 
 fn outcome(dice: &mut Dice<'_>) -> Outcome {
-    match dice.below(5) {
+    match dice.below(6) {
+        5 => Outcome::HandedOff(dice.failure()),
         0 => Outcome::Failed(dice.failure()),
         1 => Outcome::TimedOut(dice.failure()),
         2 => Outcome::Cancelled(dice.failure()),
@@ -266,7 +314,51 @@ fn ask(dice: &mut Dice<'_>) -> Ask {
 pub fn brief(dice: &mut Dice<'_>, now: Timestamp) -> Brief {
     let mut brief = Brief::of_root(terms(dice), dice.once_in(2).then(|| dice.name()), now);
     brief.within = dice.once_in(4).then(|| dice.name());
+    brief.thread = dice.once_in(2).then(|| Thread {
+        conversation: RunId([9; 16]),
+        messages: u64::from(dice.byte()),
+        role: dice.pick(&[Role::Turn, Role::Speaks, Role::Reads, Role::TakesOver]),
+        task: dice.once_in(4),
+    });
     brief
+}
+
+fn share(dice: &mut Dice<'_>) -> Share {
+    let task = Share::Task(RunId([9; 16]));
+    dice.pick(&[Share::History, Share::Inline, Share::TakeOver, Share::NewTask, task])
+}
+
+pub fn opening(dice: &mut Dice<'_>) -> Opening {
+    Opening {
+        agent: dice.name(),
+        user: dice.once_in(2).then(|| dice.name()),
+        task: dice.once_in(2),
+        busy: dice.pick(&[Busy::Queue, Busy::Reject, Busy::Interrupt, Busy::Coalesce]),
+    }
+}
+
+pub fn notice(dice: &mut Dice<'_>) -> Notice {
+    let (conversation, key) = (RunId([8; 16]), dice.name());
+    Notice { conversation, key, opening: opening(dice), content: dice.payload() }
+}
+
+pub fn handoff(dice: &mut Dice<'_>) -> Handoff {
+    let ending = dice.once_in(2).then(|| dice.payload());
+    Handoff { shown: dice.payload(), ending, for_good: dice.once_in(8) }
+}
+
+pub fn usage(dice: &mut Dice<'_>) -> Usage {
+    let mut much = || dice.pick(&[0, 1, 7, u64::MAX]);
+    Usage { input_tokens: much(), output_tokens: much(), cost_micros: much() }
+}
+
+pub fn recollection(dice: &mut Dice<'_>) -> Recollection {
+    match dice.below(4) {
+        0 => Recollection::Spawned(RunId([3; 16])),
+        1 => Recollection::Verdict(verdict(dice)),
+        2 => Recollection::Nothing,
+        _ => Recollection::Value(dice.payload()),
+    }
 }
 
 fn terms(dice: &mut Dice<'_>) -> Terms {
@@ -280,6 +372,7 @@ fn terms(dice: &mut Dice<'_>) -> Terms {
             requires_user: dice.once_in(8),
             granted: !dice.once_in(4),
             queue: dice.once_in(4).then(|| dice.name()),
+            missing: dice.once_in(16).then(|| dice.name()),
         },
         given: Given {
             metadata: if dice.once_in(4) { vec![metadata(dice)] } else { Vec::new() },
@@ -287,6 +380,8 @@ fn terms(dice: &mut Dice<'_>) -> Terms {
             triggers_nothing: dice.once_in(16),
             subagent: dice.once_in(8),
             protected: dice.once_in(4),
+            share: dice.once_in(4).then(|| share(dice)),
+            outlasts: dice.once_in(4),
             queue_limit: dice.maybe_span(),
             work_limit: dice.maybe_span(),
             ..Given::default()

@@ -1,16 +1,18 @@
 //! Random events, such as no machine has decided.
 
-use super::commands::{brief, trigger, verdict};
+use super::commands::{brief, handoff, notice, opening, recollection, trigger, usage, verdict};
 use super::{Dice, RUN};
+use rejoin_machine::brief::{Brief, Kind};
 use rejoin_machine::call::{GroupMode, Mode, OnTimeout};
 use rejoin_machine::cancel::Cause;
+use rejoin_machine::conversation::{Change, Message, Sort, Speaker};
 use rejoin_machine::human::{Approval, Escalation};
 use rejoin_machine::retry::Policy;
 use rejoin_machine::signal::Buffered;
 use rejoin_machine::{Boundary, CallKey, Carried, Event, OpNo, RunId, SignalId, Target, Timestamp};
 
 /// How many kinds of events there are.
-const KINDS: usize = 46;
+const KINDS: usize = 59;
 
 /// Any event.
 pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
@@ -62,7 +64,26 @@ pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
             mode: dice.pick(&[GroupMode::All, GroupMode::Collect, GroupMode::First, GroupMode::Quorum(2)]),
             members: vec![(dice.name(), op(dice))],
         },
+        46.. => of_conversations(dice),
         other => of_operations(other, dice, now),
+    }
+}
+
+fn of_conversations(dice: &mut Dice<'_>) -> Event {
+    match dice.below(13) {
+        0 => Event::Conversation(Box::new(change(dice))),
+        1 => Event::Admitted { messages: u64::from(dice.byte()) },
+        2 => Event::Said { content: dice.payload() },
+        3 => Event::PersonTold { op: op(dice), notice: Box::new(notice(dice)) },
+        4 => Event::PersonNotTold { op: op(dice), failure: dice.failure() },
+        5 => Event::HandoffStarted { op: op(dice), handoff: Box::new(handoff(dice)) },
+        6 => Event::HandoffRefused { op: op(dice), failure: dice.failure() },
+        7 => Event::HandoffEnded { op: op(dice), by: dice.name(), note: dice.once_in(2).then(|| dice.payload()) },
+        8 => Event::CallShielded { op: op(dice) },
+        9 => Event::CallInterrupted { op: op(dice) },
+        10 => Event::UsageRecorded(usage(dice)),
+        11 => Event::Recalled { op: op(dice), what: dice.name(), answer: recollection(dice) },
+        _ => Event::Briefed(Box::new(Brief { kind: Kind::Conversation, ..Brief::default() })),
     }
 }
 
@@ -91,6 +112,30 @@ fn of_operations(kind: usize, dice: &mut Dice<'_>, now: Timestamp) -> Event {
         28 => Event::SignalAwaited { op, name: dice.name(), deadline: dice.once_in(2).then(|| dice.time(now)) },
         29 => Event::SignalDelivered { op, id: signal(dice) },
         _ => Event::SignalTimedOut { op },
+    }
+}
+
+/// Something that happens to a conversation, with few turns, so that they meet.
+fn change(dice: &mut Dice<'_>) -> Change {
+    let run = RunId([dice.byte() % 3; 16]);
+    match dice.below(11) {
+        0 => Change::Opened(opening(dice)),
+        1 => Change::Added(Message {
+            speaker: dice.pick(&[Speaker::Anonymous, Speaker::User("a".into()), Speaker::Agent("b".into())]),
+            sort: dice.pick(&[Sort::Said, Sort::Reply, Sort::Task]),
+            content: dice.result(),
+            run: dice.once_in(2).then_some(run),
+            id: dice.once_in(2).then(|| signal(dice)),
+        }),
+        2 => Change::Joined { run, begins: dice.once_in(2).then(|| Target { name: dice.name(), version: 1 }) },
+        3 => Change::Admitted { run, messages: u64::from(dice.byte() % 4) },
+        4 => Change::Released { run },
+        5 => Change::Ended { run },
+        6 => Change::Interrupted { run },
+        7 => Change::AgentChanged { agent: dice.name(), run },
+        8 => Change::ReviewAsked { run, op: dice.once_in(2).then(|| op(dice)) },
+        9 => Change::ReviewClaimed { by: dice.name() },
+        _ => Change::ReviewEnded { by: dice.name(), note: dice.once_in(2).then(|| dice.payload()) },
     }
 }
 

@@ -67,8 +67,8 @@ impl<'a> Dice<'a> {
     }
 
     pub fn failure(&mut self) -> Failure {
-        use FailureKind::{Application, Cancelled, Limit, Panic, Payload as Undecodable, Refused, TimedOut};
-        let kind = self.pick(&[Application, Cancelled, TimedOut, Panic, Refused, Limit, Undecodable]);
+        use FailureKind::{Application, Cancelled, HandedOff, Limit, Panic, Payload as Undecodable, Refused, TimedOut};
+        let kind = self.pick(&[Application, Cancelled, TimedOut, Panic, Refused, Limit, Undecodable, HandedOff]);
         let details = self.once_in(3).then(|| self.payload());
         Failure { retryable: self.once_in(2), details, ..Failure::new(kind, &self.name(), self.name()) }
     }

@@ -1,6 +1,6 @@
 //! What a run must be like, folded from its events in the plainest way.
 
-use rejoin_machine::brief::Brief;
+use rejoin_machine::brief::{Brief, Role};
 use rejoin_machine::call::Mode;
 use rejoin_machine::human::Approval;
 use rejoin_machine::{Boundary, CallKey, Effect, Event, OpNo, Run, RunId, SignalId, Span, Timestamp};
@@ -18,11 +18,30 @@ enum Life {
 
 #[derive(Debug)]
 enum Pending {
-    Step { attempt: u32, at: Timestamp, timeout: Option<Span>, worker: Option<String> },
-    Call { child: RunId, deadline: Option<Timestamp>, cancelled: bool },
-    Timer { at: Timestamp },
-    Wait { name: String, deadline: Option<Timestamp> },
-    Question { approval: Box<Approval>, escalated: usize },
+    Step {
+        attempt: u32,
+        at: Timestamp,
+        timeout: Option<Span>,
+        worker: Option<String>,
+    },
+    Call {
+        child: RunId,
+        deadline: Option<Timestamp>,
+        cancelled: bool,
+    },
+    Timer {
+        at: Timestamp,
+    },
+    Wait {
+        name: String,
+        deadline: Option<Timestamp>,
+    },
+    Question {
+        approval: Box<Approval>,
+        escalated: usize,
+    },
+    /// A person has the conversation.
+    Handoff,
 }
 
 /// A run as its events alone say.
@@ -34,6 +53,8 @@ pub struct Model {
     incarnation: u32,
     deadline: Option<Timestamp>,
     brief: Brief,
+    /// It is a turn, and was admitted.
+    admitted: bool,
     started: Option<Timestamp>,
     grace: Option<Timestamp>,
     pending: BTreeMap<OpNo, Pending>,
@@ -62,6 +83,7 @@ impl Model {
             incarnation: 0,
             deadline,
             brief: Brief::default(),
+            admitted: false,
             started: None,
             grace: None,
             pending: BTreeMap::new(),
@@ -87,6 +109,7 @@ impl Model {
             Event::Triggered(_) => panic!("triggered twice"),
             Event::Started => {
                 self.become_from(&[Life::Created], Life::Running);
+                assert!(!self.awaits_turn(), "it is not its turn");
                 self.started = Some(time);
             }
             Event::Briefed(brief) => {
@@ -131,7 +154,10 @@ impl Model {
             Event::Streamed { .. } => {
                 assert!(matches!(self.life, Life::Running | Life::Compensating), "it is under way");
             }
-            Event::PatchMarked { .. } | Event::ParticipantRefused { .. } => self.check_heard(),
+            Event::PatchMarked { .. } | Event::ParticipantRefused { .. } | Event::UsageRecorded(_) => {
+                self.check_heard()
+            }
+            Event::Admitted { .. } | Event::Said { .. } => self.take_turn(event),
             operation => self.take_operation(operation, time),
         }
     }
@@ -196,6 +222,35 @@ impl Model {
         }
     }
 
+    /// What happens to it in a conversation.
+    fn take_turn(&mut self, event: &Event) {
+        match event {
+            Event::Admitted { .. } => {
+                assert!(self.awaits_turn() && self.life == Life::Created, "a turn is admitted once");
+                self.admitted = true;
+            }
+            Event::Said { .. } => {
+                self.check_heard();
+                assert!(self.brief.thread.as_ref().is_some_and(|thread| thread.role != Role::Reads), "nobody hears it");
+            }
+            Event::CallShielded { op } => {
+                assert!(matches!(self.pending.get(op), Some(Pending::Call { .. })), "no call");
+            }
+            Event::CallInterrupted { op } => {
+                let Some(Pending::Call { cancelled, .. }) = self.pending.get_mut(op) else { panic!("no call") };
+                *cancelled = true;
+            }
+            Event::HandoffStarted { op, handoff } if !handoff.for_good => self.open(*op, Pending::Handoff),
+            Event::HandoffEnded { op, .. } => assert!(matches!(self.close(*op), Pending::Handoff), "no handoff"),
+            Event::PersonTold { op, .. }
+            | Event::PersonNotTold { op, .. }
+            | Event::HandoffStarted { op, .. }
+            | Event::HandoffRefused { op, .. }
+            | Event::Recalled { op, .. } => self.number(*op),
+            other => panic!("the model does not know {other:?}"),
+        }
+    }
+
     /// A question is asked, escalated, answered by somebody who is asked, or too old.
     fn answer(&mut self, event: &Event, time: Timestamp) {
         match event {
@@ -219,7 +274,7 @@ impl Model {
                 let Pending::Question { approval, .. } = self.close(*op) else { panic!("no question") };
                 assert!(approval.expires_at.is_some_and(|at| at <= time), "never early");
             }
-            other => panic!("the model does not know {other:?}"),
+            other => self.take_turn(other),
         }
     }
 
@@ -241,6 +296,11 @@ impl Model {
 
     fn check_heard(&self) {
         assert!(matches!(self.life, Life::Running | Life::Compensating) && !self.is_held(), "nobody hears the handler");
+    }
+
+    fn awaits_turn(&self) -> bool {
+        let is_turn = self.brief.thread.as_ref().is_some_and(|thread| thread.role.is_turn());
+        is_turn && !self.admitted && self.incarnation == 0
     }
 
     fn is_held(&self) -> bool {
@@ -327,13 +387,16 @@ impl Model {
         let owed: Vec<Effect> = run.outstanding().collect();
         assert_eq!(
             owed.contains(&Effect::Start),
-            self.life == Life::Created && !self.is_held() && (self.brief.queue.is_none() || self.incarnation > 0)
+            self.life == Life::Created
+                && !self.is_held()
+                && !self.awaits_turn()
+                && (self.brief.queue.is_none() || self.incarnation > 0)
         );
         let steps: Vec<(OpNo, u32, Timestamp)> = owed
             .iter()
             .filter_map(|effect| match effect {
                 Effect::RunStep(task) => Some((task.op, task.attempt, task.at)),
-                Effect::Start | Effect::CancelChild { .. } => None,
+                Effect::Start | Effect::CancelChild { .. } | Effect::Tell { .. } | Effect::Open { .. } => None,
             })
             .collect();
         let executes = matches!(self.life, Life::Running | Life::Compensating) && !self.is_held();
@@ -342,7 +405,7 @@ impl Model {
             .iter()
             .filter_map(|effect| match effect {
                 Effect::CancelChild { child, .. } => Some(*child),
-                Effect::Start | Effect::RunStep(_) => None,
+                Effect::Start | Effect::RunStep(_) | Effect::Tell { .. } | Effect::Open { .. } => None,
             })
             .collect();
         assert!(told.is_superset(&self.awaited) || self.life != Life::Waiting, "who is waited for is cancelled");
@@ -368,7 +431,11 @@ impl Model {
     fn steps(&self) -> Vec<(OpNo, u32, Timestamp)> {
         let step = |(op, pending): (&OpNo, &Pending)| match pending {
             Pending::Step { attempt, at, .. } => Some((*op, *attempt, *at)),
-            Pending::Call { .. } | Pending::Timer { .. } | Pending::Wait { .. } | Pending::Question { .. } => None,
+            Pending::Call { .. }
+            | Pending::Timer { .. }
+            | Pending::Wait { .. }
+            | Pending::Question { .. }
+            | Pending::Handoff => None,
         };
         self.pending.iter().filter_map(step).collect()
     }
@@ -387,6 +454,7 @@ impl Model {
             }
             Pending::Call { deadline, .. } | Pending::Wait { deadline, .. } => [*deadline, None],
             Pending::Timer { at } => [Some(*at), None],
+            Pending::Handoff => [None, None],
         };
         let worked = self.started.zip(self.brief.work_limit).map(|(started, limit)| started.after(limit));
         let run = match self.life {

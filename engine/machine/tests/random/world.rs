@@ -3,7 +3,9 @@
 use super::model::Model;
 use super::{Dice, RUN, commands};
 use rejoin_machine::cancel::{Cancel, Cause};
-use rejoin_machine::{Command, Event, Limits, OpNo, Outcome, Payload, Run, Span, Status, Timestamp, Transition};
+use rejoin_machine::{
+    Command, Effect, Event, Limits, OpNo, Outcome, Payload, Run, Span, Status, Timestamp, Transition,
+};
 
 pub struct World {
     pub run: Run,
@@ -67,7 +69,10 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         let told = self.run.consequences(&event);
-        assert!(told.is_empty() || self.run.children().next().is_some(), "nobody else is told");
+        let children = told.iter().filter(|effect| matches!(effect, Effect::CancelChild { .. })).count();
+        assert!(children == 0 || self.run.children().next().is_some(), "no other run is cancelled");
+        let speaks = self.run.brief().thread.is_some() || matches!(event, Event::PersonTold { .. });
+        assert!(told.len() == children || speaks, "nobody else is told");
         self.model.take(&event, self.now);
         self.run.apply(&event, self.now).unwrap_or_else(|error| panic!("decided, but {error}: {event:?}"));
         self.history.push((event, self.now, self.run.clone()));
