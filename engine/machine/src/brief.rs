@@ -6,11 +6,11 @@
 use crate::conversation::{Busy, Opening};
 use crate::effect::Effect;
 use crate::error::Rejection;
-use crate::id::{Payload, RunId};
+use crate::id::{OpNo, Payload, RunId};
 use crate::limits::Limits;
 use crate::run::Run;
 use crate::time::{Span, Timestamp};
-use crate::trigger::{Origin, Trigger};
+use crate::trigger::{Origin, Parent, Trigger};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -363,7 +363,10 @@ impl Run {
         let thread = brief.thread.as_ref().filter(|thread| thread.task && thread.conversation == child.thread())?;
         let agent = task.target.name.clone();
         let opening = Opening { agent, user: None, task: true, busy: Busy::Queue };
-        let trigger = Trigger::of_conversation(&task.project, &opening, None, task.origin, task.seed.rotate_left(7));
+        let seed = task.seed.rotate_left(7);
+        let mut trigger = Trigger::of_conversation(&task.project, &opening, None, task.origin, seed);
+        // It belongs to the task, and is forgotten with it.
+        trigger.parent = Some(Parent { run: child, incarnation: 0, op: OpNo::END, awaited: false });
         Some(Effect::Open { conversation: thread.conversation, trigger: Box::new(trigger), opening })
     }
 

@@ -260,7 +260,8 @@ impl Run {
     /// Whether the handler rests with no step pending; also while it has not been told that it is being cancelled, and
     /// while it does not fit its history.
     pub fn is_suspended(&self) -> bool {
-        matches!(self.status, Status::Running | Status::Cancelling(_)) && self.steps == 0
+        let lives = matches!(self.status, Status::Running | Status::Cancelling(_));
+        lives && self.steps == 0 && self.talk.is_none()
     }
 
     /// When it must have ended: by its trigger, or by how long it may take since it began.

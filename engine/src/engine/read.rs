@@ -116,7 +116,11 @@ impl Engine {
                 None => log.row(stream)?,
             };
             let row = row.and_then(|row| RunRow::decode(&row));
-            let Some(row) = row.filter(|row| row.project == self.shared.project && matches(filter, row)) else {
+            let wanted = |row: &RunRow| {
+                let is_run = filter.workflow.is_some() || !row.workflow.starts_with('$');
+                is_run && row.project == self.shared.project && matches(filter, row)
+            };
+            let Some(row) = row.filter(wanted) else {
                 continue;
             };
             if page.runs.len() == limit {

@@ -45,7 +45,10 @@ impl Queues {
                 Event::Briefed(_) | Event::Admitted { .. } => queue.more = true,
                 // It stands where it stood before: perhaps in front of those that memory knows.
                 Event::Unwedged | Event::Unpaused { .. } => (queue.window, queue.more) = (VecDeque::new(), true),
-                event if event.is_terminal() => drop(queue.under_way.remove(&run)),
+                event if event.is_terminal() && !queue.under_way.remove(&run) => {
+                    // It never began. Another life of it, under the same id, comes behind those that wait now.
+                    queue.window.retain(|waiting| *waiting != run);
+                }
                 _ => {}
             }
         }

@@ -77,7 +77,8 @@ impl Shard {
             }
             let mut end = Key::new();
             for Listed { stream, row, .. } in self.log.list(tables::CHILDREN, prefix(&run.0, &mut end), usize::MAX)? {
-                // The entry of a run that has ended bears its row.
+                // The entry of a run that has ended bears its row; that of a conversation does not.
+                let row = row.map_or_else(|| self.log.row(stream), |row| Ok(Some(row)))?;
                 let row = row.ok_or_else(|| alive(RunId(stream.0)))?;
                 tree.push(Doomed { run: RunId(stream.0), row });
             }

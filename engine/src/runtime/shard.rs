@@ -648,8 +648,9 @@ impl Shard {
         }
         let Some(active) = self.runs.get(&run) else { return };
         let activation = &active.activation;
-        // Between sequencing and durability the step may have been dropped, or the run cancelled.
-        let wanted = activation.run.outstanding_step(task.op).is_some_and(|owed| owed.attempt == task.attempt);
+        // Between sequencing and durability the step may have been dropped, the run cancelled, or the attempt have answered.
+        let wanted = activation.run.outstanding_step(task.op).is_some_and(|owed| owed.attempt == task.attempt)
+            && !self.has_answered(run, task);
         match activation.body(task.op).filter(|_| wanted) {
             Some(Body::Here(body)) => self.steps.execute(run, activation.run.incarnation(), task, body),
             Some(Body::Worker) => self.offer(run, task.op, task.attempt),

@@ -4,12 +4,14 @@ use super::language::{Do, Order, Program, Settle};
 use super::ledger::Ledger;
 use rejoin::time::{millis, seconds};
 use rejoin::{
-    Agent, Attempt, Builder, Call, Context, Either, Failure, Job, OnTimeout, RetryPolicy, Unordered, Workflow, join,
-    select, try_join_all,
+    Agent, Attempt, Builder, Call, Context, Either, Failure, Job, OnTimeout, RetryPolicy, Task, TaskResult, Turn,
+    Unordered, Usage, Workflow, join, join_all, select, try_join_all,
 };
+use serde_json::Value;
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::future::IntoFuture;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -97,8 +99,16 @@ pub fn app(builder: Builder, ledger: &Ledger, deploy: Deploy) -> Builder {
             builder =
                 builder.workflow(&workflow.version(version), move |ctx, program| handle(code.clone(), ctx, program));
             if level > 0 {
+                let (of_task, of_turn) = (of_agent.clone(), of_agent.clone());
+                let agent = AGENTS[level].agent();
                 builder = builder
-                    .job(&AGENTS[level].version(version), move |ctx, program| handle(of_agent.clone(), ctx, program));
+                    .job(&AGENTS[level].version(version), move |ctx, program| handle(of_agent.clone(), ctx, program))
+                    .job(&Job::tasks(agent).version(version), move |ctx, task: Task| {
+                        in_words(of_task.clone(), ctx, Guise::Task, task.description)
+                    })
+                    .job(&Job::turns(agent).version(version), move |ctx, turn: Turn| {
+                        in_words(of_turn.clone(), ctx, Guise::Turn, turn.text())
+                    });
             }
         }
     }
@@ -109,6 +119,19 @@ pub fn app(builder: Builder, ledger: &Ledger, deploy: Deploy) -> Builder {
         .agent(Agent::named("agent 1").at_most(2).grant("level 2").grant("agent 2").grant("hand"))
         .agent(Agent::named("agent 2").sequential().grant("hand"))
         .agent(Agent::named("hand").by_workers().grant("level 2").lease(lease).attempts(u32::MAX))
+}
+
+/// What a program comes as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guise {
+    Plain,
+    Task,
+    Turn,
+}
+
+/// A program that comes as a text.
+async fn in_words(code: Code, ctx: Context, guise: Guise, text: String) -> Result<Seen, Failure> {
+    handle_as(code, ctx, guise, serde_json::from_str(&text)?).await
 }
 
 /// One execution of a handler.
@@ -123,6 +146,10 @@ struct Running {
 }
 
 async fn handle(code: Code, ctx: Context, program: Program) -> Result<Seen, Failure> {
+    handle_as(code, ctx, Guise::Plain, program).await
+}
+
+async fn handle_as(code: Code, ctx: Context, guise: Guise, program: Program) -> Result<Seen, Failure> {
     let round = program.round;
     // Drawn once in the life of a root, and handed down. A trigger that arrives twice has the same chance both times.
     let family = if program.family.is_empty() {
@@ -153,7 +180,7 @@ async fn handle(code: Code, ctx: Context, program: Program) -> Result<Seen, Fail
                 }
                 let (root, family) = (running.root, running.family.clone());
                 let next = Program { ops: rest.collect(), round, early, seen, carried, root, family };
-                return Err(running.ctx.continue_as_new(next));
+                return Err(running.begin_anew(guise, next)?);
             }
             Do::Early => {
                 let number: u32 = running.ctx.signal("early").await?;
@@ -199,6 +226,16 @@ impl Running {
             let call = self.ctx.call(&LEVELS[self.code.level + 1], self.child(carried_child()));
             merge(seen, call.key(format!("carried {began}")).await);
         }
+    }
+
+    /// The next incarnation, as what this one came.
+    fn begin_anew(&self, guise: Guise, next: Program) -> Result<Failure, Failure> {
+        let text = || serde_json::to_string(&next);
+        Ok(match guise {
+            Guise::Plain => self.ctx.continue_as_new(next),
+            Guise::Task => self.ctx.continue_as_new(Task { description: text()?, output: None, complaint: None }),
+            Guise::Turn => self.ctx.continue_as_new(Turn { message: Value::String(text()?), from: None, number: 0 }),
+        })
     }
 
     fn millis(&self, length: u32) -> Duration {
@@ -254,6 +291,8 @@ impl Running {
                 merge(&mut seen, self.ctx.job(&HAND, order).await.map(|by| Seen::from([(counter, by)])));
                 Ok(seen)
             }
+            Do::Assign { tasks } => self.assign(tasks).await,
+            talk @ (Do::Say | Do::HandOff | Do::Transfer { .. } | Do::Tell) => self.talk(talk).await,
             call @ (Do::Call { .. } | Do::Spawn { .. } | Do::CallSelf) => self.call(call).await,
             wait => self.wait(wait).await,
         }
@@ -328,6 +367,55 @@ impl Running {
         Ok(seen)
     }
 
+    /// Tasks: one, and then others in its conversation.
+    async fn assign(&self, tasks: Vec<Vec<Do>>) -> Result<Seen, Failure> {
+        let mut seen = Seen::new();
+        let Some(agent) = AGENTS.get(self.code.level + 1) else { return Ok(seen) };
+        let mut tasks = tasks.into_iter();
+        let task = |ops| Ok::<_, Failure>(self.ctx.task(agent.agent(), serde_json::to_string(&self.child(ops))?));
+        let Some(first) = tasks.next() else { return Ok(seen) };
+        let result = |done: TaskResult| serde_json::from_value::<Seen>(done.output).map_err(Failure::from);
+        match task(first)?.await {
+            Ok(done) => {
+                let conversation = done.conversation;
+                merge(&mut seen, result(done));
+                let mut others = Vec::new();
+                for ops in tasks {
+                    others.push(task(ops)?.conversation(conversation).into_future());
+                }
+                for done in join_all(others).await {
+                    merge(&mut seen, done.and_then(result));
+                }
+            }
+            Err(failure) => merge(&mut seen, Err(failure)),
+        }
+        Ok(seen)
+    }
+
+    /// What is done in a conversation.
+    async fn talk(&self, op: Do) -> Result<Seen, Failure> {
+        let ctx = &self.ctx;
+        Ok(match op {
+            Do::Say => {
+                ctx.say("so far so good")?;
+                Seen::new()
+            }
+            Do::HandOff => {
+                let back = ctx.hand_off("a moment").email("help@example.com").ending("here I am again").await?;
+                one_of(if back.by == "ann" { ANSWERED } else { WRONG })
+            }
+            Do::Transfer { program } => {
+                let next = serde_json::to_string(&self.child(program))?;
+                ctx.transfer(AGENTS[2].agent(), next).await?;
+                Seen::new()
+            }
+            _ => {
+                ctx.tell("bob", AGENTS[1].agent(), "for your information").await?;
+                Seen::new()
+            }
+        })
+    }
+
     /// Calls of children.
     async fn call(&self, op: Do) -> Result<Seen, Failure> {
         let child = LEVELS.get(self.code.level + 1);
@@ -398,6 +486,7 @@ impl Running {
             }
             Do::Emit => {
                 ctx.emit("a piece")?;
+                ctx.record_usage(Usage { input_tokens: 3, output_tokens: 2, cost_micros: 1 });
                 Seen::new()
             }
             // The rest only the top of a program may do.

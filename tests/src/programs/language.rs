@@ -1,5 +1,6 @@
 //! What programs can say, and programs at random.
 
+use super::chat::in_conversation;
 use rejoin::testkit::Chance;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,22 @@ pub enum Do {
         /// Whether others are asked too after a while.
         escalate: bool,
     },
+    /// Tasks that an agent is assigned: one, and then others in its conversation, all at once.
+    Assign {
+        /// What each of them is.
+        tasks: Vec<Vec<Do>>,
+    },
+    /// Something said in the conversation.
+    Say,
+    /// A person takes over the conversation for a while.
+    HandOff,
+    /// Another agent takes over the conversation.
+    Transfer {
+        /// What it does.
+        program: Vec<Do>,
+    },
+    /// A message to a person.
+    Tell,
     /// A piece of a stream.
     Emit,
     /// A question that nobody answers.
@@ -240,7 +257,7 @@ fn root(chance: &mut Chance, size: u64) -> Root {
 }
 
 /// What comes one after the other. Only at the top may a program end early, begin anew or take early signals.
-fn sequence(chance: &mut Chance, level: usize, top: bool, budget: &mut u64) -> Vec<Do> {
+pub(super) fn sequence(chance: &mut Chance, level: usize, top: bool, budget: &mut u64) -> Vec<Do> {
     let mut ops = Vec::new();
     let most = 1 + chance.below(5);
     while *budget > 0 && (ops.len() as u64) < most {
@@ -307,8 +324,16 @@ fn new_one(chance: &mut Chance, level: usize, budget: &mut u64) -> Do {
             patience: chance.often(200).then(|| *chance.pick(&[1, 30, 4000])),
         };
     }
+    if level < 2 && chance.often(300) {
+        let tasks = 1 + chance.below(3);
+        return Do::Assign { tasks: (0..tasks).map(|_| in_conversation(chance, level + 1, budget)).collect() };
+    }
     if chance.often(400) {
-        return if chance.often(700) { Do::Approve { escalate: chance.often(500) } } else { Do::Emit };
+        return match chance.below(10) {
+            0 => Do::Tell,
+            1 | 2 => Do::Emit,
+            _ => Do::Approve { escalate: chance.often(500) },
+        };
     }
     Do::Serve {
         counter: chance.below(4) as u8,

@@ -21,7 +21,7 @@ impl Counts {
         *self.most.entry(counter).or_default() += by;
     }
 
-    fn also(&mut self, other: &Counts) {
+    pub(super) fn also(&mut self, other: &Counts) {
         other.least.iter().for_each(|(counter, by)| *self.least.entry(*counter).or_default() += by);
         other.most.iter().for_each(|(counter, by)| *self.most.entry(*counter).or_default() += by);
     }
@@ -109,7 +109,7 @@ pub fn forecast(root: &Root) -> Forecast {
     forecast
 }
 
-fn program(ops: &[Do], level: usize) -> Forecast {
+pub(super) fn program(ops: &[Do], level: usize) -> Forecast {
     let mut all = Forecast::nothing();
     for op in ops {
         match op {
@@ -153,6 +153,21 @@ fn called(child: Forecast, all: &mut Forecast) {
     }
 }
 
+/// Tasks: the first one's conversation is what the others go on in.
+fn assigned(tasks: &[Vec<Do>], level: usize, all: &mut Forecast) {
+    let mut tasks = tasks.iter().map(|task| program(task, level + 1));
+    let Some(first) = tasks.next() else { return };
+    let end = first.end;
+    called(first, all);
+    for task in tasks {
+        match end {
+            End::Completed => called(task, all),
+            End::Failed | End::Cancelled => {}
+            End::Any => called(task.uncertain(), all),
+        }
+    }
+}
+
 fn one(op: &Do, level: usize, all: &mut Forecast) {
     let also = |all: &mut Forecast, part: Forecast| {
         all.counts.also(&part.counts);
@@ -176,6 +191,8 @@ fn one(op: &Do, level: usize, all: &mut Forecast) {
             let exact = whole && patience.is_none();
             of.into_iter().for_each(|child| called(if exact { child } else { child.uncertain() }, all));
         }
+        Do::Assign { tasks } if level + 1 < LEVELS.len() => assigned(tasks, level, all),
+        Do::Transfer { program: of_next } => all.counts.also(&program(of_next, level + 1).counts),
         Do::Serve { counter, by, calls, .. } => {
             all.count(*counter, (*by).into());
             if *calls {
@@ -186,7 +203,7 @@ fn one(op: &Do, level: usize, all: &mut Forecast) {
             all.counts.also(&program(of_child, level + 1).counts);
         }
         Do::CallSelf => all.seen.add(REFUSED, 1),
-        Do::Ask { .. } | Do::Approve { .. } => all.seen.add(ANSWERED, 1),
+        Do::Ask { .. } | Do::Approve { .. } | Do::HandOff => all.seen.add(ANSWERED, 1),
         Do::AskInVain { .. } => all.seen.add(IN_VAIN, 1),
         Do::Early => all.seen.add(IN_ORDER, 1),
         Do::Together { branches } => branches.iter().for_each(|branch| also(all, sequence(branch, level))),
@@ -195,6 +212,7 @@ fn one(op: &Do, level: usize, all: &mut Forecast) {
             also(all, sequence(program, level).uncertain());
             all.seen.perhaps(LATE, 1);
         }
+        Do::Say | Do::Tell | Do::Assign { .. } => {}
         Do::Emit | Do::Call { .. } | Do::Group { .. } | Do::Spawn { .. } | Do::Sleep { .. } | Do::Draw => {}
         Do::Anew { .. } | Do::Fail | Do::CancelMe { .. } => {}
     }

@@ -1,9 +1,11 @@
 //! Programs in a simulated world: who triggers them, who answers their questions, and what must have come of them.
 
+use super::chat::{self, Chat, chats, take_over, talk};
 use super::interpreter::{Deploy, IN_ORDER, LEVELS, WRONG, app, carried_child, let_go};
 use super::language::{Do, Order, Program, Root, generate};
 use super::ledger::Ledger;
 use super::model::{End, forecast};
+use rejoin::history::Entry;
 use rejoin::testkit::Chance;
 use rejoin::testkit::chaos::{Caller, Deployed, End as Finish, Subject};
 use rejoin::testkit::checks::{self, Violation};
@@ -19,6 +21,7 @@ use std::time::Duration;
 /// The programs of a seed, in the world of one execution.
 pub struct Programs {
     roots: Arc<Vec<Root>>,
+    chats: Arc<Vec<Chat>>,
     ledger: Ledger,
     /// Roots that were deleted.
     deleted: Arc<Mutex<BTreeSet<usize>>>,
@@ -29,7 +32,12 @@ pub struct Programs {
 impl Programs {
     /// The programs that a seed gives; with a `size` of up to so many things that each root does.
     pub fn new(seed: u64, size: u64) -> Programs {
-        Programs::of(seed, generate(&mut Chance::new(seed ^ 0x9806), size))
+        let mut programs = Programs::of(seed, generate(&mut Chance::new(seed ^ 0x9806), size));
+        // A conversation that was forgotten takes the same message once more.
+        if programs.keep.is_none() {
+            programs.chats = Arc::new(chats(&mut Chance::new(seed ^ 0xc4a7), size));
+        }
+        programs
     }
 
     /// These programs.
@@ -37,6 +45,7 @@ impl Programs {
         let mut chance = Chance::new(seed ^ 0x5e77);
         Programs {
             roots: Arc::new(roots),
+            chats: Arc::default(),
             ledger: Ledger::default(),
             deleted: Arc::default(),
             upgrade: if chance.often(300) { chance.below(4) as u32 } else { u32::MAX },
@@ -53,7 +62,15 @@ impl Programs {
         }
         all.truncate(roots);
         all.iter_mut().for_each(|root| root.delete = false);
-        Programs { roots: Arc::new(all), ledger, deleted: Arc::default(), upgrade: u32::MAX, keep: None }
+        let chats = (0..roots / 4).flat_map(|_| chats(&mut chance, size)).collect();
+        Programs {
+            roots: Arc::new(all),
+            chats: Arc::new(chats),
+            ledger,
+            deleted: Arc::default(),
+            upgrade: u32::MAX,
+            keep: None,
+        }
     }
 
     /// Whether a root may have more than one life: a request that comes late may find that its run was deleted, and begins
@@ -95,21 +112,28 @@ impl Subject for Programs {
         }
     }
 
-    /// One for each root, one that answers questions, and two workers.
+    /// One for each root and chat, one that answers questions, and two workers.
     fn callers(&self) -> usize {
-        self.roots.len() + 3
+        self.roots.len() + self.chats.len() + 3
     }
 
     fn is_servant(&self, number: usize) -> bool {
-        number >= self.roots.len()
+        number >= self.roots.len() + self.chats.len()
     }
 
     fn caller(&self, number: usize, engine: Engine) -> Caller {
-        if number == self.roots.len() {
+        let clients = self.roots.len() + self.chats.len();
+        if (self.roots.len()..clients).contains(&number) {
+            let (chats, number) = (self.chats.clone(), number - self.roots.len());
+            return Box::pin(
+                async move { talk(&engine, number, &chats[number]).await.map_err(|error| error.to_string()) },
+            );
+        }
+        if number == clients {
             let ledger = self.ledger.clone();
             return Box::pin(async move { answer(engine, ledger).await.map_err(|error| error.to_string()) });
         }
-        if let Some(worker) = number.checked_sub(self.roots.len() + 1) {
+        if let Some(worker) = number.checked_sub(clients + 1) {
             let ledger = self.ledger.clone();
             return Box::pin(async move { work(engine, worker, ledger).await.map_err(|error| error.to_string()) });
         }
@@ -126,7 +150,12 @@ impl Subject for Programs {
         if self.may_begin_again() {
             return found;
         }
+        let is_run = |history: &[Entry]| match history.first().and_then(|entry| entry.transition.events.first()) {
+            Some(Event::Triggered(trigger)) => !trigger.target.name.starts_with('$'),
+            _ => true,
+        };
         let open = end.histories.iter().flatten().filter(|(_, history)| checks::end(history).is_none());
+        let open = open.filter(|(_, history)| is_run(history));
         found.extend(open.map(|(run, _)| Violation { id: "A6", what: format!("run {run} has not ended") }));
         found
     }
@@ -148,6 +177,12 @@ impl Programs {
             found.extend(
                 self.differs(root, &lives).map(|what| Violation { id: "E13", what: format!("root {number}: {what}") }),
             );
+        }
+        for (number, chat) in self.chats.iter().enumerate() {
+            let family = chat::family(number);
+            let counted = families.remove(&family).unwrap_or_default();
+            let what = chat.forecast().differs(&counted);
+            found.extend(what.map(|what| Violation { id: "E13", what: format!("{family} {what}") }));
         }
         found
     }
@@ -311,6 +346,13 @@ async fn answer(engine: Engine, ledger: Ledger) -> Result<(), RunError> {
                     respond(&engine, run, name, &format!("{} {op}", entry.version)).await
                 }
                 Event::ApprovalRequested { .. } => approve(&engine, run, &ledger).await,
+                // A pause may come late, after whoever sent it has made the run go on.
+                Event::Paused { .. } => engine.run::<()>(run).resume("a client").await,
+                Event::HandoffStarted { .. } => take_over(&engine, run).await.map(|stolen| {
+                    if stolen {
+                        ledger.complain("E4", format!("run {run} got its conversation back from somebody else"));
+                    }
+                }),
                 _ => continue,
             };
             match done {

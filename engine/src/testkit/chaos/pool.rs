@@ -8,6 +8,7 @@ use crate::testkit::trace::{Refused, Seen, Told, Trace};
 use crate::testkit::world::Chance;
 use futures_channel::oneshot;
 use rejoin_machine::cancel::Cause;
+use rejoin_machine::conversation::Command as Talk;
 use rejoin_machine::{CallKey, Command, Span, Timestamp};
 
 /// What is on its way to the engine.
@@ -216,6 +217,14 @@ fn by_person(command: &Command) -> Option<&'static str> {
         Command::Decide { .. } => Some("ApprovalDecided"),
         Command::Pause { .. } => Some("Paused"),
         Command::Unpause { .. } => Some("Unpaused"),
+        Command::Conversation(command) => match &**command {
+            Talk::Say(_) | Talk::Reply { .. } => Some("MessageAdded"),
+            Talk::Claim { .. } => Some("ReviewClaimed"),
+            Talk::EndReview { .. } => Some("ReviewEnded"),
+            Talk::Close => Some("Completed"),
+            // Only runs ask for the rest.
+            _ => None,
+        },
         _ => None,
     }
 }

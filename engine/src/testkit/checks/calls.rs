@@ -1,12 +1,13 @@
 //! E3, E6, E16: each call has its one child and its one result; each child has its parent, and what it knows of itself comes
 //! from there.
 
+use super::conversations::{handed_off, opening};
 use super::{Histories, Report, end, events};
 use crate::history::Entry;
 use rejoin_machine::brief::{Brief, Kind};
 use rejoin_machine::call::{Mode, OnTimeout};
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::{CallKey, Event, OpNo, Origin, Outcome, Payload, RunId, Timestamp, Trigger};
+use rejoin_machine::{CallKey, Event, FailureKind, OpNo, Origin, Outcome, Payload, RunId, Timestamp, Trigger};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(run: RunId, history: &[Entry], all: &Histories, report: &mut Report<'_>) {
@@ -85,7 +86,7 @@ impl<'a> Calls<'a> {
             Event::ContinuedAsNew(boundary) => self.begin_anew(boundary, record, report),
             Event::ChildTriggered { .. } => self.begin(event, record, report),
             Event::ParticipantCalled { child, .. } => self.participated(*child),
-            Event::CallCancelled { op, .. } => self.call_cancelled(*op, entry, report),
+            Event::CallCancelled { op, .. } | Event::CallInterrupted { op } => self.call_cancelled(*op, entry, report),
             Event::ChildCompleted { op, .. }
             | Event::ChildFailed { op, .. }
             | Event::ChildCancelled { op, .. }
@@ -243,6 +244,11 @@ impl<'a> Calls<'a> {
                 Event::ChildFailed { failure, .. },
                 Event::TimedOut { failure: said } | Event::Cancelled { failure: said },
             ) => self.carried.contains_key(&child) && failure == said,
+            // A person goes on with what it was to do.
+            (Event::ChildFailed { failure, .. }, Event::Completed { .. }) => {
+                failure.kind == FailureKind::HandedOff
+                    && self.all.get(&child).is_some_and(|history| handed_off(history))
+            }
             _ => false,
         };
         if !same {
@@ -309,6 +315,10 @@ pub(super) fn outcome(event: &Event) -> Option<Outcome> {
 /// A run that was called has a caller that knows it.
 fn parent(run: RunId, history: &[Entry], all: &Histories, report: &mut Report<'_>) {
     let Some(parent) = trigger(history).and_then(|trigger| trigger.parent) else { return };
+    // The conversation of a task follows from its run.
+    if opening(history).is_some() && parent.run.thread() == run {
+        return;
+    }
     let Some(of_parent) = all.get(&parent.run) else {
         return report.say("E6", format_args!("its parent {} does not exist", parent.run));
     };

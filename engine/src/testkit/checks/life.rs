@@ -14,6 +14,7 @@ enum Kind {
     Timer,
     Signal,
     Approval,
+    Handoff,
 }
 
 #[derive(Default)]
@@ -28,6 +29,8 @@ struct Life {
     wedged: bool,
     paused: bool,
     ended: bool,
+    /// It is a conversation, which has no handler.
+    talks: bool,
 }
 
 impl Life {
@@ -37,14 +40,24 @@ impl Life {
 
     /// The handler rests, and no step is pending.
     fn rests(&self) -> bool {
-        (self.started || self.cancel.is_some()) && !self.ended && !self.open.values().any(|kind| *kind == Kind::Step)
+        (self.started || self.cancel.is_some())
+            && !self.talks
+            && !self.ended
+            && !self.open.values().any(|kind| *kind == Kind::Step)
     }
 
     /// What may not happen now, in words.
     fn refuses(&self, event: &Event) -> Option<&'static str> {
         let asks = opens(event).is_some()
-            || matches!(event, Event::OperationDropped { .. } | Event::PatchMarked { .. } | Event::ContinuedAsNew(_));
-        let ends = matches!(event, Event::Completed { .. } | Event::Failed { .. });
+            || matches!(
+                event,
+                Event::OperationDropped { .. }
+                    | Event::PatchMarked { .. }
+                    | Event::ContinuedAsNew(_)
+                    | Event::Said { .. }
+                    | Event::UsageRecorded(_)
+            );
+        let ends = matches!(event, Event::Completed { .. } | Event::Failed { .. }) && !self.talks;
         let deadline = self.cancel == Some(Cause::Deadline);
         match event {
             Event::Triggered(_) if self.triggered => Some("triggered twice"),
@@ -103,6 +116,7 @@ impl Life {
         match event {
             Event::Triggered(_) => self.triggered = true,
             Event::Started => self.started = true,
+            Event::Conversation(_) => self.talks = true,
             Event::ContinuedAsNew(boundary) => {
                 if boundary.incarnation != self.incarnation + 1 {
                     report.say(
@@ -143,7 +157,13 @@ fn opens(event: &Event) -> Option<(OpNo, Option<Kind>)> {
         Event::TimerSet { op, .. } => Some((*op, Some(Kind::Timer))),
         Event::SignalAwaited { op, .. } => Some((*op, Some(Kind::Signal))),
         Event::ApprovalRequested { op, .. } => Some((*op, Some(Kind::Approval))),
-        Event::GroupFormed { op, .. } | Event::ApprovalRefused { op, .. } => Some((*op, None)),
+        Event::HandoffStarted { op, handoff } => Some((*op, (!handoff.for_good).then_some(Kind::Handoff))),
+        Event::GroupFormed { op, .. }
+        | Event::ApprovalRefused { op, .. }
+        | Event::PersonTold { op, .. }
+        | Event::PersonNotTold { op, .. }
+        | Event::HandoffRefused { op, .. }
+        | Event::Recalled { op, .. } => Some((*op, None)),
         _ => None,
     }
 }
@@ -159,6 +179,7 @@ fn closes(event: &Event) -> Option<(OpNo, Kind)> {
         Event::TimerFired { op } => Some((*op, Kind::Timer)),
         Event::SignalDelivered { op, .. } | Event::SignalTimedOut { op } => Some((*op, Kind::Signal)),
         Event::ApprovalDecided { op, .. } | Event::ApprovalExpired { op } => Some((*op, Kind::Approval)),
+        Event::HandoffEnded { op, .. } => Some((*op, Kind::Handoff)),
         _ => None,
     }
 }

@@ -63,7 +63,12 @@ fn fold<'a>(run: RunId, history: impl Iterator<Item = &'a Entry>) -> Option<List
         for event in &entry.transition.events {
             match event {
                 Event::Triggered(first) => trigger = Some(first),
-                Event::Briefed(brief) if brief.queue.is_some() && records == 1 => before = RunStatus::Queued,
+                Event::Briefed(brief) if records == 1 => {
+                    let is_turn = brief.thread.as_ref().is_some_and(|thread| thread.role.is_turn());
+                    if brief.queue.is_some() || is_turn {
+                        before = RunStatus::Queued;
+                    }
+                }
                 Event::Started => before = RunStatus::Running,
                 Event::ContinuedAsNew(_) => {
                     steps.clear();
@@ -97,7 +102,8 @@ fn fold<'a>(run: RunId, history: impl Iterator<Item = &'a Entry>) -> Option<List
             other => other,
         };
     }
-    let trigger = trigger?;
+    // Conversations and documents are no runs.
+    let trigger = trigger.filter(|trigger| !trigger.target.name.starts_with('$'))?;
     Some(ListedRun {
         run,
         status,

@@ -1,6 +1,6 @@
 //! S1, S2, S3, S4, S6, S10: what the log must hold, worked out from what was handed to it.
 
-use super::{Histories, Report};
+use super::{Histories, Report, conversations};
 use crate::codec;
 use crate::history::Entry;
 use crate::testkit::trace::{Seen, Written};
@@ -182,7 +182,10 @@ impl Model {
     fn keep(&mut self, record: Written, report: &mut Report<'_>) {
         if record.format == TOMBSTONE {
             let ended = |known: &Known| known.entry.transition.events.iter().any(Event::is_terminal);
-            if self.live.get(&record.run).is_some_and(|known| !known.iter().any(ended)) {
+            let goes_on = |known: &Vec<Known>| {
+                !known.iter().any(ended) && !conversations::is_idle(known.iter().map(|known| &known.entry))
+            };
+            if self.live.get(&record.run).is_some_and(goes_on) {
                 report.say("E2", format_args!("run {} was deleted before it had ended", record.run));
             }
             let root = self.root(record.run);

@@ -11,15 +11,16 @@
 //! | E2, E4, E15 | a legal life, suspensions that resume once, nothing but compensation after a cancel |
 //! | E3, E6, E16 | calls: one child each, one result, known parents, trusted metadata |
 //! | E5 | nobody is stuck without a named reason |
-//! | E7, E8, E12 | steps: dispatched as often as they should be, stale answers ignored; queues in order; limits kept |
+//! | E7, E8, E12 | steps: dispatched as often as they should be, stale answers ignored; queues and turns in order; limits kept |
 //! | E9 | nothing early, nothing forgotten |
-//! | E10 | signals: once, in order, none lost |
+//! | E10 | signals and messages: once, in order, none lost |
 //! | E11 | one run a key |
 //! | E13 | lists and counts are folds of the log |
 
 mod answers;
 mod apply;
 mod calls;
+mod conversations;
 mod dispatch;
 mod life;
 mod lists;
@@ -104,6 +105,7 @@ pub fn histories(all: &Histories) -> Vec<Violation> {
         let mut report = Report { found: &mut found, run: Some(*run) };
         alone(*run, history, &mut report);
         calls::check(*run, history, all, &mut report);
+        conversations::check(*run, history, all, &mut report);
     }
     found
 }

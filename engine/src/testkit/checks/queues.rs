@@ -14,6 +14,8 @@ pub(super) struct Queues {
     limits: BTreeMap<String, u32>,
     queues: BTreeMap<String, Queue>,
     of: BTreeMap<RunId, (String, u64)>,
+    /// Turns that come to a queue when they are admitted.
+    turns: BTreeMap<RunId, String>,
     /// Runs that were wedged: when they come back they may have lost their place.
     odd: BTreeSet<RunId>,
 }
@@ -54,9 +56,17 @@ impl Queues {
         let run = record.run;
         match event {
             Event::Briefed(brief) => {
-                if let Some(name) = brief.queue.as_ref().filter(|_| !self.of.contains_key(&run)) {
-                    self.queues.entry(name.clone()).or_default().waiting.insert(record.lsn, run);
-                    self.of.insert(run, (name.clone(), record.lsn));
+                let is_turn = brief.thread.as_ref().is_some_and(|thread| thread.role.is_turn());
+                let queue = brief.queue.clone().filter(|_| !self.of.contains_key(&run));
+                match queue {
+                    Some(name) if is_turn => drop(self.turns.insert(run, name)),
+                    Some(name) => self.comes(run, name, record.lsn),
+                    None => {}
+                }
+            }
+            Event::Admitted { .. } => {
+                if let Some(name) = self.turns.remove(&run) {
+                    self.comes(run, name, record.lsn);
                 }
             }
             Event::Started => self.started(run, report),
@@ -64,6 +74,11 @@ impl Queues {
             event if event.is_terminal() => self.forget(run),
             _ => {}
         }
+    }
+
+    fn comes(&mut self, run: RunId, name: String, place: u64) {
+        self.queues.entry(name.clone()).or_default().waiting.insert(place, run);
+        self.of.insert(run, (name, place));
     }
 
     fn started(&mut self, run: RunId, report: Option<&mut Report<'_>>) {

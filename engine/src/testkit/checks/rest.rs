@@ -1,8 +1,9 @@
 //! E5, E9: when nothing is left to be done, whoever has not ended waits for something that can still come.
 
-use super::{Model, Report};
+use super::{Model, Report, conversations};
 use crate::history::Entry;
 use crate::testkit::trace::Seen;
+use rejoin_machine::brief::Kind;
 use rejoin_machine::call::Mode;
 use rejoin_machine::{Event, OpNo, RunId, Timestamp};
 use std::collections::BTreeMap;
@@ -14,8 +15,15 @@ pub(super) fn check(model: &Model, seen: &Seen, report: &mut Report<'_>) {
     }
     for run in model.runs() {
         let Some(history) = model.history(run) else { continue };
+        let entries: Vec<Entry> = history.cloned().collect();
+        if conversations::opening(&entries).is_some() {
+            if let Some(turn) = conversations::stuck(&entries) {
+                report.say("E5", format_args!("turn {turn} waits in conversation {run}, and nobody works there"));
+            }
+            continue;
+        }
         let mut waiting = Waiting::default();
-        history.flat_map(|entry| &entry.transition.events).for_each(|event| waiting.take(event));
+        entries.iter().flat_map(|entry| &entry.transition.events).for_each(|event| waiting.take(event));
         if let Some((id, why)) = waiting.stuck(model, *at) {
             report.say(id, format_args!("run {run} {why}"));
         }
@@ -36,6 +44,7 @@ struct Waiting<'a> {
     started: bool,
     /// It begins when it is its turn: others know when that is.
     queued: bool,
+    queue: bool,
     continued: bool,
     paused: bool,
     ended: bool,
@@ -51,7 +60,13 @@ impl<'a> Waiting<'a> {
     fn take(&mut self, event: &'a Event) {
         match event {
             Event::Triggered(trigger) => self.deadline = trigger.deadline,
-            Event::Briefed(brief) => self.queued = brief.queue.is_some() && !self.continued,
+            Event::Briefed(brief) => {
+                let is_turn = brief.thread.as_ref().is_some_and(|thread| thread.role.is_turn());
+                (self.queue, self.queued) = (brief.queue.is_some(), !self.continued);
+                self.queued &= self.queue || is_turn || brief.kind == Kind::Document;
+            }
+            // From now on it stands in a queue, or begins.
+            Event::Admitted { .. } => self.queued = self.queue,
             Event::Started => self.started = true,
             Event::ContinuedAsNew(_) => {
                 self.waits.clear();
@@ -81,6 +96,7 @@ impl<'a> Waiting<'a> {
             Event::ApprovalRequested { op, approval } => {
                 (op, Some(approval.expires_at.map_or(Wait::Signal, Wait::Until)))
             }
+            Event::HandoffStarted { op, handoff } if !handoff.for_good => (op, Some(Wait::Signal)),
             Event::SignalAwaited { op, deadline, .. } => (op, Some(deadline.map_or(Wait::Signal, Wait::Until))),
             Event::StepCompleted { op, .. }
             | Event::StepFailed { op, .. }
@@ -93,6 +109,7 @@ impl<'a> Waiting<'a> {
             | Event::SignalTimedOut { op }
             | Event::ApprovalDecided { op, .. }
             | Event::ApprovalExpired { op }
+            | Event::HandoffEnded { op, .. }
             | Event::OperationDropped { op } => (op, None),
             _ => return,
         };
