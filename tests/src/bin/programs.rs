@@ -7,7 +7,7 @@
 //! It says `done <root>` when a root's result has come and is what the model says, `wrong ...` otherwise, and ends when all
 //! roots are done and nothing is left to be done.
 
-use rejoin::testkit::chaos::Subject;
+use rejoin::testkit::chaos::{Caller, Subject};
 use rejoin::{Engine, Filter};
 use rejoin_tests::programs::{Deploy, Ledger, Programs, app};
 use std::env;
@@ -38,14 +38,26 @@ async fn main() -> ExitCode {
     if ledger.wrong().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// How often a caller begins again that was refused for the time being.
+const TIMES: usize = 1000;
+
 /// Everybody who uses the engine, until all are done and every run has ended.
 async fn serve(programs: &Programs, engine: &Engine) {
     let mut callers = Vec::new();
     for number in 0..programs.callers() {
-        let caller = programs.caller(number, engine.clone());
+        let again = |engine: &Engine| programs.caller(number, engine.clone());
+        let mut attempts: Vec<Caller> = (0..TIMES).map(|_| again(engine)).collect();
         let servant = programs.is_servant(number);
         let task = tokio::task::spawn_local(async move {
-            let end = caller.await;
+            let mut end = Ok(());
+            while let Some(caller) = attempts.pop() {
+                end = caller.await;
+                // A busy conversation may refuse what is said.
+                if !end.as_ref().is_err_and(|error| error.contains("busy")) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             assert!(end.is_ok(), "caller {number}: {end:?}");
             if !servant {
                 println!("done {number}");

@@ -112,7 +112,8 @@ pub fn app(builder: Builder, ledger: &Ledger, deploy: Deploy) -> Builder {
             }
         }
     }
-    let lease = (seconds(30) / pace).max(millis(300));
+    // A busy machine must not look like a worker that has vanished.
+    let lease = (seconds(30) / pace).max(millis(1500));
     builder
         .person("ann")
         .person("bob")
