@@ -11,6 +11,7 @@ use crate::history::Entry;
 use crate::registry::{HandlerFuture, Registry};
 use crate::replay::{self, Place};
 use crate::report::Actions;
+use crate::retry::{Memo, Recall};
 use rejoin_machine::brief::{Brief, Given, Kind, Terms};
 use rejoin_machine::conversation::{self, Change, Opening};
 use rejoin_machine::{
@@ -40,6 +41,8 @@ pub(crate) struct Activation {
     held: VecDeque<(Answer, Option<Payload>)>,
     /// While replaying: the patches that the present record marks.
     replaying: Option<Vec<String>>,
+    /// What the run knew that this one does again, while it begins.
+    memo: Memo,
     /// What it did, where it is a task and says so in the end.
     actions: Actions,
     span: Span,
@@ -82,17 +85,24 @@ pub(crate) struct Commission {
     pub(crate) brief: Brief,
     /// How it begins, if it is a conversation.
     pub(crate) opening: Option<Opening>,
+    /// The run that it does again, and that one's last incarnation.
+    pub(crate) retries: Option<(RunId, u32)>,
 }
 
 impl Commission {
     /// A run that has a handler.
     pub(crate) fn of_run(trigger: Trigger, brief: Brief) -> Commission {
-        Commission { trigger, brief, opening: None }
+        Commission { trigger, brief, opening: None, retries: None }
     }
 
     /// A conversation, with what every turn of it is given.
     pub(crate) fn of_conversation(trigger: Trigger, brief: Brief, opening: Opening) -> Commission {
-        Commission { trigger, brief: Brief { kind: Kind::Conversation, ..brief }, opening: Some(opening) }
+        Commission {
+            trigger,
+            brief: Brief { kind: Kind::Conversation, ..brief },
+            opening: Some(opening),
+            retries: None,
+        }
     }
 
     /// The events that a run begins with.
@@ -101,6 +111,7 @@ impl Commission {
         if self.brief != Brief::default() {
             events.push(Event::Briefed(Box::new(self.brief.clone())));
         }
+        events.extend(self.retries.map(|(run, incarnation)| Event::Retries { run, incarnation }));
         let opened = |opening: &Opening| Event::Conversation(Box::new(Change::Opened(opening.clone())));
         events.extend(self.opening.as_ref().map(opened));
         events
@@ -139,6 +150,7 @@ impl Activation {
             unfed: VecDeque::new(),
             held: VecDeque::new(),
             replaying: None,
+            memo: Memo::default(),
             actions: Actions::default(),
             span,
         }
@@ -194,7 +206,13 @@ impl Activation {
         advance.transition.suspended = self.run.is_suspended() && (!was_suspended || advance.transition.resumed);
         advance.transition.due = self.run.next_due(now);
         self.records += 1;
+        self.memo = Memo::default();
         Ok(advance)
+    }
+
+    /// What it is to know as the run did that it does again; for as long as it begins.
+    pub(crate) fn remember(&mut self, memo: Memo) {
+        self.memo = memo;
     }
 
     /// The record of a run that is announced now and started later.
@@ -220,13 +238,22 @@ impl Activation {
             }
             _ => None,
         };
-        let decided = self.run.decide(Command::Issue(issue), now, limits).or_else(|rejection| {
+        let (asked, retries) = match self.memo.recall(&issue) {
+            Recall::Anew => (Command::Issue(issue), None),
+            Recall::Answer { op, what, answer } => (Command::Recall { op, what, answer }, None),
+            Recall::Child(child) => (Command::Issue(issue), Some(child)),
+        };
+        let decided = self.run.decide(asked, now, limits).or_else(|rejection| {
             let failure = StoredFailure::new(FailureKind::Limit, rejection.code(), rejection.to_string());
             self.run.decide(Command::Issue(Issue::Return(Err(failure))), now, limits)
         });
         for event in decided.unwrap_or_default() {
             self.commission(&event, &call, now, advance);
             self.happen(event, now, advance);
+        }
+        if let (Some(of), Some((_, child))) = (retries, advance.children.last_mut()) {
+            // Which incarnation that was is looked up when it begins.
+            child.retries = Some((of, 0));
         }
         if matches!(self.run.status(), Status::Closed(_)) {
             self.discard_handler();

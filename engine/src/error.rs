@@ -93,6 +93,14 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// It cannot be done again.
+    #[error("run {run} cannot be done again: {reason}")]
+    NotRetried {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
     /// The run token is not one of this store, or not one at all.
     #[error("this is no run token of this store; it begins with run_ and is handed to whoever does a job")]
     BadToken,

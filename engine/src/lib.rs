@@ -52,6 +52,7 @@ mod projection;
 mod registry;
 mod replay;
 mod report;
+mod retry;
 mod runtime;
 mod schema;
 #[cfg(feature = "testkit")]

@@ -156,6 +156,7 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         | Event::Admitted { .. }
         | Event::HandoffEnded { .. }
         | Event::CallShielded { .. }
+        | Event::Retries { .. }
         | Event::CallInterrupted { .. }
         | Event::Streamed { .. } => return None,
     })

@@ -39,8 +39,10 @@ pub(super) fn of_turns(event: &Event, operations: &mut Operations) -> Details {
                 Recollection::Spawned(child) => details.run("child", *child),
                 Recollection::Verdict(verdict) => details.text("answer", &verdict.answer),
                 Recollection::Nothing => details,
+                Recollection::Failed(failure) => details.failure(failure),
             }
         }
+        Event::Retries { run, incarnation } => none.run("retried", *run).number("incarnation", *incarnation),
         // The rest has its words elsewhere.
         _ => none,
     }

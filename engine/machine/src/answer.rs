@@ -1,7 +1,8 @@
 //! What a handler is told of what happened.
 
+use crate::boundary::Recollection;
 use crate::call::Mode;
-use crate::event::{Event, Recollection};
+use crate::event::Event;
 use crate::failure::Failure;
 use crate::human::Verdict;
 use crate::id::{OpNo, Payload, RunId, SignalId};
@@ -86,6 +87,7 @@ impl Event {
                 Recollection::Spawned(child) => Answer::Spawned { op: *op, child: *child },
                 Recollection::Verdict(verdict) => Answer::Decided { op: *op, verdict: Box::new(verdict.clone()) },
                 Recollection::Nothing => Answer::NoSignal { op: *op },
+                Recollection::Failed(failure) => failed(op, failure),
             }),
             Event::ApprovalExpired { op } | Event::SignalTimedOut { op } => Some(Answer::NoSignal { op: *op }),
             Event::CancelDelivered { .. } => Some(Answer::Cancel),
@@ -126,7 +128,8 @@ impl Event {
             | Event::HandoffStarted { .. }
             | Event::CallShielded { .. }
             | Event::CallInterrupted { .. }
-            | Event::UsageRecorded(_) => None,
+            | Event::UsageRecorded(_)
+            | Event::Retries { .. } => None,
         }
     }
 }

@@ -6,7 +6,8 @@ use crate::cancel::{Cancel, Cause};
 use crate::error::IllegalEvent;
 use crate::event::Event;
 use crate::id::OpNo;
-use crate::run::{Due, Op, Outcome, Run, Status};
+use crate::op::Op;
+use crate::run::{Due, Outcome, Run, Status};
 use crate::signal::Buffered;
 use crate::time::Timestamp;
 use crate::transition::Transition;
@@ -89,6 +90,7 @@ impl Run {
             | Event::HandoffEnded { .. }
             | Event::CallInterrupted { .. } => self.is_active(),
             Event::Admitted { .. } => self.awaits_turn(),
+            Event::Retries { .. } => matches!(self.status, Status::Created) && self.history <= 2 && !wedged,
             Event::Conversation(_) => {
                 self.brief.kind == Kind::Conversation && !matches!(self.status, Status::Closed(_))
             }
@@ -153,6 +155,7 @@ impl Run {
             Event::Conversation(change) => self.change_conversation(change, time),
             Event::Admitted { messages } => self.admitted.replace(*messages).is_none(),
             Event::Said { .. } => true,
+            Event::Retries { run, incarnation } => self.retries.replace((*run, *incarnation)).is_none(),
             Event::UsageRecorded(usage) => {
                 self.usage = self.usage.plus(*usage);
                 true
@@ -252,7 +255,8 @@ impl Run {
             | Event::Conversation(_)
             | Event::Admitted { .. }
             | Event::Said { .. }
-            | Event::UsageRecorded(_) => false,
+            | Event::UsageRecorded(_)
+            | Event::Retries { .. } => false,
         }
     }
 

@@ -1,13 +1,15 @@
 //! A call: the caller's side of a child run. Opened once, resolved exactly once.
 
+use crate::boundary::Carried;
 use crate::brief::{Brief, Terms};
 use crate::command::Participation;
 use crate::error::Rejection;
-use crate::event::{Carried, Event};
+use crate::event::Event;
 use crate::failure::{Failure, FailureKind};
 use crate::id::{CallKey, OpNo, Payload, RunId};
 use crate::limits::Limits;
-use crate::run::{Decision, Due, Op, Outcome, Run};
+use crate::op::Op;
+use crate::run::{Decision, Due, Outcome, Run};
 use crate::time::{Span, Timestamp};
 use crate::trigger::{Origin, Parent, Target, Trigger};
 use alloc::boxed::Box;

@@ -1,10 +1,10 @@
 //! What is asked of a run.
 
+use crate::boundary::Recollection;
 use crate::brief::Terms;
 use crate::call::{GroupMode, Mode, OnTimeout};
 use crate::cancel::Cause;
 use crate::conversation::{self, Opening};
-use crate::event::Recollection;
 use crate::failure::Failure;
 use crate::human::{Ask, Handoff, Verdict};
 use crate::id::{OpNo, Payload, RunId, SignalId};

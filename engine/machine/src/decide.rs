@@ -1,16 +1,18 @@
 //! What a command means, and what the world owes a run.
 
+use crate::boundary::Boundary;
 use crate::brief::{Brief, Kind};
 use crate::call::{NewCall, OnTimeout};
 use crate::cancel::Cause;
 use crate::command::{Command, Issue};
 use crate::effect::Effect;
 use crate::error::Rejection;
-use crate::event::{Boundary, Event};
+use crate::event::Event;
 use crate::failure::{Failure, FailureKind};
 use crate::id::{OpNo, Payload, RunId};
 use crate::limits::Limits;
-use crate::run::{Decision, Due, Op, Run, Status};
+use crate::op::Op;
+use crate::run::{Decision, Due, Run, Status};
 use crate::time::{Span, Timestamp};
 use crate::trigger::Trigger;
 use alloc::boxed::Box;
@@ -264,7 +266,8 @@ impl Run {
             | Event::HandoffRefused { .. }
             | Event::CallShielded { .. }
             | Event::UsageRecorded(_)
-            | Event::Recalled { .. } => Vec::new(),
+            | Event::Recalled { .. }
+            | Event::Retries { .. } => Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Events are stored for ever. New ones are added at the end of the enum, fields are never changed or removed:
 //! their numbers and layout are the format of every log ever written, and golden histories hold us to it.
 
+use crate::boundary::{Boundary, Recollection};
 use crate::brief::Brief;
 use crate::call::{GroupMode, Mode, OnTimeout};
 use crate::cancel::Cause;
@@ -12,7 +13,6 @@ use crate::failure::Failure;
 use crate::human::{Approval, Handoff, Verdict};
 use crate::id::{CallKey, OpNo, Payload, RunId, SignalId};
 use crate::retry::Policy;
-use crate::signal::Buffered;
 use crate::time::{Span, Timestamp};
 use crate::trigger::{Target, Trigger};
 use crate::usage::Usage;
@@ -424,61 +424,12 @@ pub enum Event {
         /// The answer.
         answer: Recollection,
     },
-}
-
-impl Event {
-    /// The run that is started with it, if one is: a child, or a turn of a conversation.
-    pub fn child(&self) -> Option<RunId> {
-        match self {
-            Event::ChildTriggered { child, .. } | Event::ParticipantCalled { child, .. } => Some(*child),
-            Event::Conversation(change) => match &**change {
-                Change::Joined { run, begins: Some(_) } => Some(*run),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-}
-
-/// How an operation was answered before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Recollection {
-    /// With a value, or none that matters.
-    Value(Payload),
-    /// A child was started that nobody waits for.
-    Spawned(RunId),
-    /// By people.
-    Verdict(Verdict),
-    /// Nothing came in time.
-    Nothing,
-}
-
-/// What a run takes along when it continues as new.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Boundary {
-    /// The incarnation that begins.
-    pub incarnation: u32,
-    /// As it was triggered, with the new input.
-    pub trigger: Trigger,
-    /// When the run was triggered.
-    pub triggered_at: Timestamp,
-    /// Children that are alive, or whose result nobody has asked for.
-    pub children: Vec<Carried>,
-    /// Signals that nobody has asked for.
-    pub signals: Vec<Buffered>,
-    /// Signals that came before.
-    pub signals_seen: Vec<SignalId>,
-}
-
-/// A child of an earlier incarnation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Carried {
-    /// The child.
-    pub child: RunId,
-    /// The call's key, by which it can be called again.
-    pub key: CallKey,
-    /// Whether the caller waited for it, so that its end ends the child.
-    pub awaited: bool,
-    /// How it ended.
-    pub result: Option<Result<Payload, Failure>>,
+    /// The run does again what that one has done: what it asks for is answered as there, as long as it is the same. Before it
+    /// begins.
+    Retries {
+        /// The other run, which has ended.
+        run: RunId,
+        /// Its last incarnation.
+        incarnation: u32,
+    },
 }

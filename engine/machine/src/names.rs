@@ -1,8 +1,22 @@
-//! What events are called.
+//! What events are called, and what can be told of any.
 
+use crate::conversation::Change;
 use crate::event::Event;
+use crate::id::RunId;
 
 impl Event {
+    /// The run that is started with it, if one is: a child, or a turn of a conversation.
+    pub fn child(&self) -> Option<RunId> {
+        match self {
+            Event::ChildTriggered { child, .. } | Event::ParticipantCalled { child, .. } => Some(*child),
+            Event::Conversation(change) => match &**change {
+                Change::Joined { run, begins: Some(_) } => Some(*run),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether the run has ended with it.
     pub fn is_terminal(&self) -> bool {
         matches!(
@@ -12,6 +26,7 @@ impl Event {
     }
 
     /// Its name.
+    #[expect(clippy::too_many_lines, reason = "a line for each event, so that none is forgotten")]
     pub fn name(&self) -> &'static str {
         match self {
             Event::Triggered(_) => "Triggered",
@@ -72,6 +87,7 @@ impl Event {
             Event::CallInterrupted { .. } => "CallInterrupted",
             Event::UsageRecorded(_) => "UsageRecorded",
             Event::Recalled { .. } => "Recalled",
+            Event::Retries { .. } => "Retries",
         }
     }
 }

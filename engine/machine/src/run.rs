@@ -1,14 +1,16 @@
 //! The run: its state, what can be asked of it, and how operations are opened and closed.
 
+use crate::boundary::Boundary;
 use crate::brief::Brief;
-use crate::call::{Child, Link, OnTimeout};
+use crate::call::{Child, Link};
 use crate::cancel::Cancel;
 use crate::conversation::Talk;
 use crate::error::{IllegalEvent, Rejection};
-use crate::event::{Boundary, Event};
+use crate::event::Event;
 use crate::failure::Failure;
-use crate::human::{Handoff, Pending, Verdict};
+use crate::human::Verdict;
 use crate::id::{OpNo, Payload, RunId, SignalId};
+use crate::op::Op;
 use crate::signal::Buffered;
 use crate::step::Step;
 use crate::time::Timestamp;
@@ -44,6 +46,8 @@ pub struct Run {
     pub(crate) shielded: BTreeSet<OpNo>,
     /// It was handed over to a person, and ends.
     pub(crate) handed_off: bool,
+    /// The run that it does again, and that one's last incarnation.
+    pub(crate) retries: Option<(RunId, u32)>,
     /// What it has cost.
     pub(crate) usage: Usage,
     /// How many pieces and bytes it has streamed.
@@ -111,58 +115,6 @@ impl Outcome {
     }
 }
 
-/// An operation that the handler waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// A step.
-    Step(Step),
-    /// A call.
-    Call {
-        /// The child.
-        child: RunId,
-        /// Until when the caller waits.
-        deadline: Option<Timestamp>,
-        /// What follows.
-        on_timeout: OnTimeout,
-        /// Why the child is to end, where the caller said so.
-        cancelled: Option<String>,
-    },
-    /// A timer.
-    Timer {
-        /// When it fires.
-        at: Timestamp,
-    },
-    /// A question to people.
-    Approval(Box<Pending>),
-    /// A person has the conversation.
-    Handoff {
-        /// What is shown.
-        handoff: Box<Handoff>,
-        /// Since when.
-        since: Timestamp,
-    },
-    /// A wait for a signal.
-    Signal {
-        /// Its name.
-        name: String,
-        /// Until when.
-        deadline: Option<Timestamp>,
-    },
-}
-
-impl Op {
-    /// When its time is up.
-    pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        match self {
-            Op::Step(step) => step.deadline(),
-            Op::Call { deadline, .. } | Op::Signal { deadline, .. } => *deadline,
-            Op::Timer { at } => Some(*at),
-            Op::Approval(pending) => pending.approval.expires_at,
-            Op::Handoff { .. } => None,
-        }
-    }
-}
-
 /// What is due at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
@@ -210,6 +162,7 @@ impl Run {
             admitted: None,
             shielded: BTreeSet::new(),
             handed_off: false,
+            retries: None,
             usage: Usage::default(),
             refusal: None,
             streamed: (0, 0),
@@ -278,6 +231,11 @@ impl Run {
     /// Whether it waits in a queue, to be begun by whoever keeps that.
     pub fn is_queued(&self) -> bool {
         matches!(self.status, Status::Created) && self.incarnation == 0 && self.brief.queue.is_some()
+    }
+
+    /// The run that it does again, and that one's last incarnation.
+    pub fn retries(&self) -> Option<(RunId, u32)> {
+        self.retries
     }
 
     /// What it has cost so far.
@@ -368,55 +326,5 @@ impl Run {
             Status::Closed(Outcome::Cancelled(_)) => "cancelled",
             Status::Closed(Outcome::HandedOff(_)) => "handed off",
         }
-    }
-}
-
-// How operations are opened and closed, whatever they are.
-impl Run {
-    pub(crate) fn number(&mut self, op: OpNo) -> bool {
-        self.next_op = op.next();
-        true
-    }
-
-    pub(crate) fn open(&mut self, op: OpNo, pending: Op) -> bool {
-        self.number(op);
-        self.ops.insert(op, pending).is_none()
-    }
-
-    pub(crate) fn close(&mut self, op: OpNo) -> Option<Op> {
-        let closed = self.ops.remove(&op)?;
-        match &closed {
-            Op::Step(step) => {
-                self.steps -= 1;
-                self.due.remove(&(step.at, Due::Retry(op)));
-            }
-            Op::Signal { name, .. } => {
-                if let Some(waits) = self.waits.get_mut(name) {
-                    waits.remove(&op);
-                    if waits.is_empty() {
-                        self.waits.remove(name);
-                    }
-                }
-            }
-            Op::Approval(pending) => {
-                if let Some(next) = pending.approval.escalations.get(pending.escalated) {
-                    self.due.remove(&(next.at, Due::Escalate(op)));
-                }
-            }
-            Op::Call { .. } => drop(self.shielded.remove(&op)),
-            Op::Timer { .. } | Op::Handoff { .. } => {}
-        }
-        if let Some(deadline) = closed.deadline() {
-            self.due.remove(&(deadline, Due::Op(op)));
-        }
-        Some(closed)
-    }
-
-    pub(crate) fn forget_operations(&mut self) {
-        self.ops.clear();
-        self.shielded.clear();
-        self.waits.clear();
-        self.due.clear();
-        self.steps = 0;
     }
 }

@@ -3,7 +3,8 @@
 use crate::event::Event;
 use crate::id::OpNo;
 use crate::limits::Limits;
-use crate::run::{Decision, Due, Op, Run};
+use crate::op::Op;
+use crate::run::{Decision, Due, Run};
 use crate::time::Timestamp;
 use alloc::vec;
 

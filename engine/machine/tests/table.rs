@@ -357,6 +357,7 @@ fn of_conversations(run: &Run) -> Vec<(&'static str, Event)> {
         known(Event::CallShielded { op: OpNo(open) }),
         known(Event::CallInterrupted { op: OpNo(open) }),
         known(Event::UsageRecorded(Usage::default())),
+        known(Event::Retries { run: keyed("old"), incarnation: 0 }),
         known(Event::Recalled { op: OpNo(100), what: "step".into(), answer: Recollection::Nothing }),
     ]
 }

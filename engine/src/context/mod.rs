@@ -165,9 +165,14 @@ impl Context {
     pub(crate) fn new(run: &rejoin_machine::Run, around: &Surroundings) -> Context {
         let registry = around.registry.clone();
         let mut seed = [0; 28];
-        seed[..16].copy_from_slice(&run.id().0);
+        // One that does another run again draws what that one has drawn.
+        let (of, incarnation) = match run.retries() {
+            Some((of, last)) => (of, last + run.incarnation()),
+            None => (run.id(), run.incarnation()),
+        };
+        seed[..16].copy_from_slice(&of.0);
         seed[16..24].copy_from_slice(&run.trigger().seed.to_le_bytes());
-        seed[24..].copy_from_slice(&run.incarnation().to_le_bytes());
+        seed[24..].copy_from_slice(&incarnation.to_le_bytes());
         let state = State {
             next_op: 0,
             outbox: VecDeque::new(),

@@ -11,7 +11,7 @@ use crate::runtime::Input;
 use crate::why::Why;
 use rejoin_machine::brief::{Brief, Given, Terms};
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::{Command, Origin, Outcome, Payload, RunId, SignalId, Span, Timestamp, Trigger};
+use rejoin_machine::{Command, Origin, Outcome, Payload, RunId, SignalId, Span, Status, Timestamp, Trigger};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::IntoFuture;
@@ -243,6 +243,47 @@ impl<O> RunHandle<O> {
             reason: reason.to_owned(),
             grace: None,
         }
+    }
+
+    /// Does a run that failed, timed out or was cancelled again, as a new run, from what failed: what it had come to know before is
+    /// recalled, as long as the handler asks for the same things; children that failed are done again in the same way. A
+    /// handler that has undone what it did is better triggered anew.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NotRetried`] if it has not ended, has succeeded, is a turn of a conversation, or its handler is gone.
+    pub async fn retry(&self) -> Result<RunHandle<O>, RunError> {
+        let engine = &self.engine;
+        let (shared, run) = (&engine.shared, self.id);
+        let refuse = |reason: &str| RunError::NotRetried { run, reason: reason.to_owned() };
+        let old = engine.state(run)?;
+        match old.status() {
+            Status::Closed(Outcome::Completed(_) | Outcome::HandedOff(_)) => return Err(refuse("it has succeeded")),
+            Status::Closed(_) => {}
+            Status::Created | Status::Running | Status::Cancelling(_) => return Err(refuse("it has not ended")),
+        }
+        let (trigger, brief) = (old.trigger().clone(), old.brief().clone());
+        if brief.thread.is_some() || trigger.target.name.starts_with('$') {
+            return Err(refuse("it belongs to a conversation; say it again there"));
+        }
+        let job = brief.job.clone().filter(|_| !brief.by_default);
+        let resolved = shared.registry.resolve(&trigger.target.name, job.as_deref());
+        let resolved = resolved.map_err(|failure| refuse(failure.message()))?;
+        let id = new_id(shared.ports.clock.now(), || shared.ports.entropy.next());
+        let trigger = Trigger {
+            target: resolved.target,
+            origin: Origin::Fork,
+            key: None,
+            parent: None,
+            deadline: None,
+            ..trigger
+        };
+        let brief = Brief { begin_by: None, ..brief };
+        let retries = Some((run, old.incarnation()));
+        let commission = Box::new(Commission { retries, ..Commission::of_run(trigger, brief) });
+        let sent: Result<(), TriggerError> = engine.ask(|reply| Input::Trigger { id, commission, reply }).await;
+        sent.map_err(|error| refuse(&error.to_string()))?;
+        Ok(RunHandle::new(engine.clone(), id))
     }
 
     /// Deletes it and everything below it: all of that must have ended, and no run may have called it that is still there.

@@ -3,15 +3,18 @@
 //! One command to one run leads to others: a child's end resolves its parent's call, a cancelled parent cancels its
 //! children. All that follows at once is decided in one worklist, in fixed order, and appended as one batch.
 
+use super::load::history;
 use super::shard::{Active, Owed, Refusal, Shard, Work};
 use super::watch::Holder;
 use crate::activation::{Activation, Advance, Commission, Trouble};
 use crate::codec;
 use crate::projection::{RunRow, document_id, tables};
+use crate::replay;
+use crate::retry::Memo;
 use rejoin_machine::brief::{Brief, Given, Role, Share};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::conversation::{self, Message, Sort, Speaker};
-use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, Run, RunId, Timestamp};
+use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, Run, RunId, Status, Timestamp};
 use rejoin_store::index::prefix;
 use rejoin_store::{NewRecord, StreamId, Version};
 use std::collections::{BTreeSet, VecDeque};
@@ -172,9 +175,11 @@ impl Shard {
         let now = self.ports.clock.now();
         let mut commission = commission.clone();
         self.share_messages(&mut commission);
+        self.prepare_retry(&mut commission);
         let events = commission.events();
         let begin = || Activation::begin(id, &events, now).map_err(|error| illegal(id, &error));
         let mut activation = begin()?;
+        self.remember(&mut activation);
         let mut advance = if activation.run.waits_to_begin() || activation.run.talk().is_some() {
             // Whoever keeps the queue, or the conversation, begins it.
             activation.announce(now)
@@ -211,6 +216,9 @@ impl Shard {
             _ => self.take_active(id)?,
         };
         let now = self.ports.clock.now().max(active.activation.run.time());
+        if starts(command, &active.activation.run) {
+            self.remember(&mut active.activation);
+        }
         match self.advance(&mut active.activation, command.clone(), now) {
             Ok(advance) => {
                 let mut forgotten = self.forgotten_children(&active, command)?;
@@ -298,6 +306,26 @@ impl Shard {
         if let Ok(active) = self.take_active(thread.conversation) {
             thread.messages = active.activation.run.talk().map_or(0, |talk| talk.messages);
             self.put_active(thread.conversation, active);
+        }
+    }
+
+    /// A run that does another one again draws the same numbers.
+    fn prepare_retry(&self, commission: &mut Commission) {
+        let Some((of, last)) = &mut commission.retries else { return };
+        if let Ok(old) = history(&*self.log, *of).map(|history| replay::state(*of, &history))
+            && let Ok(old) = old
+        {
+            *last = old.run.incarnation();
+            commission.trigger.seed = old.run.trigger().seed;
+        }
+    }
+
+    /// What the run knew that this one does again. If it is gone, everything is done anew.
+    fn remember(&self, activation: &mut Activation) {
+        let Some((of, _)) = activation.run.retries().filter(|_| activation.run.incarnation() == 0) else { return };
+        match history(&*self.log, of) {
+            Ok(history) => activation.remember(Memo::of(&history)),
+            Err(_) => tracing::warn!(run = %activation.run.id(), %of, "the run that is done again is gone"),
         }
     }
 
@@ -469,6 +497,12 @@ pub(super) fn work_of(effect: Effect, by: RunId) -> Option<Work> {
         }
         Effect::Start | Effect::RunStep(_) => None,
     }
+}
+
+/// Whether a run's handler is about to be called for the first time.
+fn starts(command: &Command, run: &Run) -> bool {
+    let begins = matches!(command, Command::Start | Command::Admit { .. } | Command::Unpause { .. });
+    begins && matches!(run.status(), Status::Created)
 }
 
 /// A turn joins its conversation.

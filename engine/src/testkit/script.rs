@@ -204,7 +204,9 @@ fn unended(simulation: &Simulation, records: &Records) -> Vec<Unended> {
                 event => ended |= event.is_terminal(),
             }
         }
-        if !ended {
+        // A conversation in which nothing happens, and a document, go on for ever.
+        let idle = || simulation.engine().describe(history.run).is_ok_and(|info| info.row.is_idle());
+        if !ended && !idle() {
             unended.push(describe(history.run, wedged));
         }
     }

@@ -8,6 +8,7 @@ mod groups;
 mod handoffs;
 mod people;
 mod proven;
+mod retries;
 mod streams;
 mod tasks;
 mod tokens;

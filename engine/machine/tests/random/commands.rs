@@ -353,7 +353,8 @@ pub fn usage(dice: &mut Dice<'_>) -> Usage {
 }
 
 pub fn recollection(dice: &mut Dice<'_>) -> Recollection {
-    match dice.below(4) {
+    match dice.below(5) {
+        4 => Recollection::Failed(dice.failure()),
         0 => Recollection::Spawned(RunId([3; 16])),
         1 => Recollection::Verdict(verdict(dice)),
         2 => Recollection::Nothing,

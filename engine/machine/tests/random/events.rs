@@ -12,7 +12,7 @@ use rejoin_machine::signal::Buffered;
 use rejoin_machine::{Boundary, CallKey, Carried, Event, OpNo, RunId, SignalId, Target, Timestamp};
 
 /// How many kinds of events there are.
-const KINDS: usize = 59;
+const KINDS: usize = 60;
 
 /// Any event.
 pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
@@ -70,8 +70,9 @@ pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
 }
 
 fn of_conversations(dice: &mut Dice<'_>) -> Event {
-    match dice.below(13) {
+    match dice.below(14) {
         0 => Event::Conversation(Box::new(change(dice))),
+        12 => Event::Retries { run: RunId([4; 16]), incarnation: 0 },
         1 => Event::Admitted { messages: u64::from(dice.byte()) },
         2 => Event::Said { content: dice.payload() },
         3 => Event::PersonTold { op: op(dice), notice: Box::new(notice(dice)) },

@@ -154,6 +154,7 @@ impl Model {
             Event::Streamed { .. } => {
                 assert!(matches!(self.life, Life::Running | Life::Compensating), "it is under way");
             }
+            Event::Retries { .. } => self.become_from(&[Life::Created], Life::Created),
             Event::PatchMarked { .. } | Event::ParticipantRefused { .. } | Event::UsageRecorded(_) => {
                 self.check_heard()
             }
