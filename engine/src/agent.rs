@@ -85,6 +85,12 @@ impl<I, O> Job<I, O> {
         Job { traits: Traits { declares: names, ..self.traits }, ..self }
     }
 
+    /// What it is, in words for agents that may request it, see [`Context::callable`](crate::Context::callable).
+    #[must_use]
+    pub const fn describe(self, text: &'static str) -> Self {
+        Job { traits: Traits { describes: Some(text), ..self.traits }, ..self }
+    }
+
     /// It needs the user of a conversation; work without one may not request it.
     #[must_use]
     pub const fn requires_user(self) -> Self {

@@ -52,6 +52,7 @@ mod projection;
 mod registry;
 mod replay;
 mod report;
+mod results;
 mod retry;
 mod runtime;
 mod schema;
@@ -79,6 +80,7 @@ pub use engine::{
 pub use error::{Error, RunError, StartError, TriggerError, WorkerError};
 pub use failure::Failure;
 pub use projection::{Projection, RunRow, RunStatus, TalkRow};
+pub use registry::Callable;
 pub use rejoin_machine::call::OnTimeout;
 pub use rejoin_machine::retry::Policy as RetryPolicy;
 pub use rejoin_machine::{
@@ -88,6 +90,7 @@ pub use rejoin_machine::{
 pub use rejoin_store::disk;
 pub use rejoin_store::journal::Progress;
 pub use report::{Action, ActionSort, ActionStatus, Complaint, Task, TaskResult, TaskUsage};
+pub use results::{Results, Tagged};
 pub use runtime::{Clock, Entropy, IndexKind, Ports, Presence, Running, Settings, Spawn, Update};
 pub use upgrade::Upgrade;
 pub use why::Why;

@@ -53,6 +53,21 @@ pub(crate) struct Resolved<'a> {
     pub(crate) by_default: bool,
 }
 
+/// Something that an agent may trigger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callable {
+    /// Its name.
+    pub name: String,
+    /// Whether it is an agent; a workflow otherwise.
+    pub is_agent: bool,
+    /// What it does.
+    pub description: Option<String>,
+    /// When to use it, as the grant says.
+    pub when: Option<String>,
+    /// An agent's jobs, and what each of them is.
+    pub jobs: Vec<(String, Option<String>)>,
+}
+
 /// Something is registered under a name, version or kind that is taken.
 pub(crate) struct Taken {
     pub(crate) name: String,
@@ -187,6 +202,24 @@ impl Registry {
         })
     }
 
+    /// What the grants of an agent name, by name; what is not registered is not there.
+    pub(crate) fn callable(&self, agent: &str) -> Vec<Callable> {
+        let mut found: BTreeMap<&str, Option<&String>> = BTreeMap::new();
+        for grant in self.agent(agent).map(|agent| agent.grants.as_slice()).unwrap_or_default() {
+            match grant {
+                Grant::Of { name, when } => drop(found.insert(name, when.as_ref())),
+                Grant::Department(name) => {
+                    let members = self.departments.get(name).into_iter().flatten();
+                    for member in members {
+                        found.entry(member).or_default();
+                    }
+                }
+            }
+        }
+        let shown = |(name, when): (&str, Option<&String>)| Some(self.targets.get(name)?.shown(name, when.cloned()));
+        found.into_iter().filter_map(shown).collect()
+    }
+
     pub(crate) fn agent(&self, name: &str) -> Option<&Agent> {
         self.targets.get(name)?.agent.as_ref()
     }
@@ -214,6 +247,22 @@ impl Registry {
 }
 
 impl Entry {
+    fn shown(&self, name: &str, when: Option<String>) -> Callable {
+        let words = |job: &Option<String>| {
+            let newest = self.handlers.get(job).and_then(|versions| versions.last_key_value());
+            newest.and_then(|(_, handler)| handler.traits.describes).map(str::to_owned)
+        };
+        let of_agent = self.agent.as_ref().and_then(|agent| agent.describe.clone());
+        let jobs = self.handlers.keys().filter_map(|job| Some((job.clone()?, words(job))));
+        Callable {
+            name: name.to_owned(),
+            is_agent: self.agent.is_some(),
+            description: of_agent.or_else(|| words(&None)),
+            when,
+            jobs: jobs.collect(),
+        }
+    }
+
     fn declares(&self, traits: &Traits) -> Vec<String> {
         let by_workers = self.agent.as_ref().filter(|agent| agent.by_workers);
         let of_agent = by_workers.map(|agent| agent.declares.clone());

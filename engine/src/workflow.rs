@@ -22,10 +22,12 @@ pub(crate) struct Traits {
     pub(crate) reentrant: bool,
     pub(crate) declares: &'static [&'static str],
     pub(crate) requires_user: bool,
+    pub(crate) describes: Option<&'static str>,
 }
 
 impl Traits {
-    pub(crate) const NEW: Traits = Traits { version: 1, reentrant: false, declares: &[], requires_user: false };
+    pub(crate) const NEW: Traits =
+        Traits { version: 1, reentrant: false, declares: &[], requires_user: false, describes: None };
 }
 
 impl<I, O> Clone for Workflow<I, O> {
@@ -59,6 +61,12 @@ impl<I, O> Workflow<I, O> {
     #[must_use]
     pub const fn metadata(self, names: &'static [&'static str]) -> Self {
         Workflow { traits: Traits { declares: names, ..self.traits }, ..self }
+    }
+
+    /// What it does, in words for agents that may trigger it, see [`Context::callable`](crate::Context::callable).
+    #[must_use]
+    pub const fn describe(self, text: &'static str) -> Self {
+        Workflow { traits: Traits { describes: Some(text), ..self.traits }, ..self }
     }
 
     /// It needs the user of a conversation; work without one may not trigger it.

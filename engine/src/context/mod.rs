@@ -30,7 +30,7 @@ pub(crate) use waker::{ForeignWake, RootWaker};
 use crate::activation::Surroundings;
 use crate::conversation::Reader;
 use crate::failure::{Failure, decode, encode};
-use crate::registry::Registry;
+use crate::registry::{Callable, Registry};
 use crate::report::{Action, TaskResult, TaskUsage};
 use crate::runtime::LARGEST_PROGRESS;
 use operation::Operation;
@@ -396,6 +396,15 @@ impl Context {
     /// The run that called this one, where one did.
     pub fn parent(&self) -> Option<RunId> {
         self.inner.of.parent.map(|parent| parent.run)
+    }
+
+    /// What the run's agent may trigger, by its grants, with the words that say what each is and when to use it: what a model is
+    /// shown as its tools. Nothing for a workflow, which needs no grants.
+    pub fn callable(&self) -> Vec<Callable> {
+        let only = self.inner.of.brief.only.as_ref();
+        let mut all = self.inner.registry.callable(&self.inner.of.name);
+        all.retain(|callable| only.is_none_or(|only| only.contains(&callable.name)));
+        if self.inner.of.brief.triggers_nothing { Vec::new() } else { all }
     }
 
     /// How many triggers stand above the run, as far as they count: what an agent triggers, and a workflow's trigger of a

@@ -23,7 +23,7 @@
 //! ```
 //!
 //! Above that stand tests of workflows: [`simulate`] lives once under virtual time, [`crash_everywhere`] kills a workflow
-//! at each of its commits, [`golden`] holds today's handlers against the histories of yesterday. `docs/testing.md` is
+//! at each of its commits, [`Dialogue`] plays a conversation with an agent, [`golden`] holds today's handlers against the histories of yesterday. `docs/testing.md` is
 //! the guide.
 //!
 //! Steps of a simulated process may not wait for anything outside it, such as a network or a real timer.
@@ -32,6 +32,7 @@ pub mod chaos;
 pub mod checks;
 mod commits;
 mod crash;
+mod dialogue;
 mod history;
 mod ledger;
 mod life;
@@ -45,6 +46,7 @@ mod trace;
 mod world;
 
 pub use crash::{CrashTest, Summary, crash_everywhere};
+pub use dialogue::{Called, Dialogue, Played};
 pub use history::{History, HistoryError, golden};
 pub use ledger::{By, Ledger, LedgerEntry};
 pub use life::{Simulation, Stuck};

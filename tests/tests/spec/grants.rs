@@ -264,3 +264,39 @@ fn spec_c1_invalid_inputs_start_no_run_and_the_agent_learns_which_field() {
     assert!(said.contains("order_id"), "{said}");
     assert!(runs_of(&simulation, "typed").is_empty());
 }
+
+#[test]
+fn spec_c1_an_agent_sees_what_it_may_call_and_when_to_use_it() {
+    const REFUND: Workflow<String, String> = Workflow::named("refund").describe("Pays an order back.");
+    const LOOK: Workflow<String, String> = Workflow::named("look-up").describe("Finds an order.");
+    const WRITE: Job<String, String> = Job::named("writer", "write").describe("Writes a letter.");
+    const CHIEF: Job<u32, String> = Job::of("chief");
+    let app = builder()
+        .agent(
+            Agent::named("chief")
+                .grant_when("refund", "somebody wants their money")
+                .grant_department("desk")
+                .grant("gone"),
+        )
+        .agent(Agent::named("writer").describe("Writes well."))
+        .department("desk", ["writer", "look-up"])
+        .workflow(&REFUND, |_: Context, order: String| async move { Ok(order) })
+        .workflow(&LOOK, |_: Context, order: String| async move { Ok(order) })
+        .job(&WRITE, |_: Context, text: String| async move { Ok(text) })
+        .job(&CHIEF, |ctx: Context, _: u32| async move {
+            let words = |callable: rejoin::Callable| {
+                let (what, when) = (callable.description.unwrap_or_default(), callable.when.unwrap_or_default());
+                format!("{} ({what}{when}{})", callable.name, callable.jobs.len())
+            };
+            Ok(ctx.callable().into_iter().map(words).collect::<Vec<_>>().join(", "))
+        })
+        .workflow(&MAIN, |ctx: Context, n: u32| async move {
+            let all = ctx.job(&CHIEF, n).await?;
+            let some = ctx.job(&CHIEF, n).only(["refund"]).await?;
+            let none = ctx.job(&CHIEF, n).triggers_nothing().await?;
+            Ok(format!("{all} | {some} | {none}{}", ctx.callable().len()))
+        });
+    let expected = "look-up (Finds an order.0), refund (Pays an order back.somebody wants their money0), \
+                    writer (Writes well.1) | refund (Pays an order back.somebody wants their money0) | 0";
+    assert_eq!(said(app), expected);
+}

@@ -2,6 +2,7 @@
 
 mod agents;
 mod conversations;
+mod dialogues;
 mod flows;
 mod grants;
 mod groups;
