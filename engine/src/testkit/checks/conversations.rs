@@ -88,6 +88,11 @@ impl<'a> Talk<'a> {
             self.take(change, entry.version, report);
         }
         let over = end(history).is_some();
+        if let Some(turn) =
+            self.working.filter(|turn| self.all.get(turn).is_some_and(|history| rests(history)) && !over)
+        {
+            report.say("E5", format_args!("turn {turn} rests, and does not let others begin"));
+        }
         let open = self.waiting.iter().chain(&self.working).chain(&self.resting);
         for turn in open {
             let ends = self.all.get(turn).is_some_and(|history| end(history).is_some());
@@ -225,6 +230,15 @@ impl<'a> Talk<'a> {
             report.say("E3", format_args!("turn {run} has ended, and its reply is not there"));
         }
     }
+}
+
+/// Whether a run's handler waits, and no step is pending.
+fn rests(history: &[Entry]) -> bool {
+    let mut rests = false;
+    for entry in history {
+        rests = entry.transition.suspended || (rests && !entry.transition.resumed);
+    }
+    rests && end(history).is_none()
 }
 
 /// Whether a run was handed over to a person, for good.
