@@ -138,7 +138,9 @@ impl Builder {
         let disk = Folder::existing(&folder).map_err(missing)?;
         let mut live: BTreeMap<RunId, Vec<Record>> = BTreeMap::new();
         inspect_with(&disk, &mut |seen: &Seen<'_>| gather(&mut live, seen), |_| {})?;
-        let runs = live.into_iter().map(|(run, records)| check(run, &records, &around)).collect();
+        let runs = live.into_iter().map(|(run, records)| check(run, &records, &around));
+        // Conversations and documents have no handler.
+        let runs = runs.filter(|checked| !checked.workflow.starts_with('$')).collect();
         Ok(Upgrade { runs })
     }
 }

@@ -237,6 +237,11 @@ pub enum By {
 }
 
 impl Why {
+    /// Whether it is no run, but a conversation in which nothing happens, or a document.
+    pub fn is_idle(&self) -> bool {
+        !self.waits.is_empty() && self.waits.iter().all(|wait| matches!(wait.on, On::Message | On::Use))
+    }
+
     /// Whether nothing will ever move it: no clock, no run, no process and no signal. A wedged run counts, since it waits for
     /// another program; so does one of which every wait is for what cannot happen any more.
     pub fn is_stuck(&self) -> bool {

@@ -17,7 +17,8 @@ fn help() -> String {
     HEAD.to_owned() + why::FIELDS
 }
 
-/// Looks at every run that has not ended: what it waits for, and whether that can still happen.
+/// Looks at every run that has not ended: what it waits for, and whether that can still happen. Conversations in which nothing
+/// happens are left out.
 #[derive(Args)]
 #[command(after_long_help = help())]
 pub(crate) struct Doctor {
@@ -38,7 +39,7 @@ impl Doctor {
     pub(crate) fn execute(self, console: &mut Console) -> Result<(), Trouble> {
         let stands = Stands::read(&self.source.folder)?;
         let (mut table, mut live, mut stuck) = (Table::new(&COLUMNS), 0, Vec::new());
-        for why in stands.live() {
+        for why in stands.live().filter(|why| !why.is_idle()) {
             live += 1;
             let view = WhyView::new(&why);
             if why.is_stuck() {

@@ -12,7 +12,7 @@ use rejoin::testkit::checks::{self, Violation};
 use rejoin::time::{hours, seconds};
 use rejoin::{
     Builder, Engine, Event, Failure, FailureKind, Rejection, RunError, RunHandle, RunId, TriggerError, WorkerError,
-    WorkerTask,
+    WorkerTask, join,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -210,7 +210,10 @@ impl Client<'_> {
         // Those that nobody waited for may be alive.
         self.cancel(&run).await?;
         if self.root.delete {
-            match run.delete().await {
+            // All at once: the run that is triggered in between must not be taken for the one that has ended.
+            let (deleted, (triggered, _)) = join((run.delete(), join((self.trigger(&engine), run.delete())))).await;
+            triggered?;
+            match deleted {
                 Ok(()) | Err(RunError::NotFound(_)) => {
                     // The key is free again, and whoever deletes twice must not meet the next run. Nobody serves that one.
                     self.trigger(&engine).await?;

@@ -22,6 +22,7 @@ mod apply;
 mod calls;
 mod conversations;
 mod dispatch;
+mod groups;
 mod life;
 mod lists;
 mod log;
@@ -115,6 +116,7 @@ fn alone(run: RunId, history: &[Entry], report: &mut Report<'_>) {
     apply::check(run, history, report);
     life::check(history, report);
     steps::check(history, report);
+    groups::check(history, report);
     signals::check(history, report);
     time::check(history, report);
 }
