@@ -1,8 +1,9 @@
 //! Conversations, as those who take part in them see them: turns, messages, documents.
 
 use crate::failure::{Failure, decode};
-use rejoin_machine::conversation::Message as Stored;
-use rejoin_machine::{Payload, RunId, Timestamp};
+use crate::history::Entry;
+use rejoin_machine::conversation::{Change, Message as Stored};
+use rejoin_machine::{Event, Payload, RunId, Timestamp};
 use rejoin_store::{Log, StreamId, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,25 @@ impl Message {
         Message { number, at, speaker, sort, content, run }
     }
 
+    /// The messages in the history of a conversation, oldest first; none in that of a run.
+    pub fn of_history(history: &[Entry]) -> Vec<Message> {
+        let (mut messages, mut task) = (Vec::new(), false);
+        for entry in history {
+            for event in &entry.transition.events {
+                let Event::Conversation(change) = event else { continue };
+                match &**change {
+                    Change::Opened(opening) => task = opening.task,
+                    Change::Added(stored) => {
+                        let number = messages.len() as u64 + 1;
+                        messages.push(Message::from_stored(number, entry.time, stored.clone(), task));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        messages
+    }
+
     /// It as a text; of content that is none, its JSON, and of a failure, its message.
     pub fn text(&self) -> String {
         match &self.content {
@@ -145,29 +165,13 @@ impl fmt::Debug for Thread {
 
 /// The messages of a conversation behind the first `after` ones.
 pub(crate) fn read(log: &dyn Log, conversation: RunId, after: u64) -> Result<Vec<Message>, Failure> {
-    use rejoin_machine::Event;
-    use rejoin_machine::conversation::Change;
     let records = log.read(StreamId(conversation.0), Version(1), usize::MAX)?;
-    let (mut messages, mut number, mut task) = (Vec::new(), 0, false);
-    for record in &records {
-        let entry = crate::history::Entry::decode(record)?;
-        for event in entry.transition.events {
-            let Event::Conversation(change) = event else { continue };
-            match *change {
-                Change::Opened(opening) => task = opening.task,
-                Change::Added(stored) => {
-                    number += 1;
-                    if number > after {
-                        messages.push(Message::from_stored(number, entry.time, stored, task));
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
     if records.is_empty() {
         return Err(Failure::permanent(format!("there is no conversation {conversation}")));
     }
+    let history = records.iter().map(Entry::decode).collect::<Result<Vec<Entry>, _>>()?;
+    let mut messages = Message::of_history(&history);
+    messages.retain(|message| message.number > after);
     Ok(messages)
 }
 
@@ -215,9 +219,9 @@ impl Document {
         let id = crate::projection::document_id(&self.project, &self.stored.address);
         let lost = || Failure::permanent(format!("document {:?} is not there any more", self.stored.name));
         let records = reader(&self.log)?.read(StreamId(id.0), Version(1), 1)?;
-        let entry = crate::history::Entry::decode(records.first().ok_or_else(lost)?)?;
+        let entry = Entry::decode(records.first().ok_or_else(lost)?)?;
         match entry.transition.events.first() {
-            Some(rejoin_machine::Event::Triggered(trigger)) => Ok(trigger.input.bytes().to_vec()),
+            Some(Event::Triggered(trigger)) => Ok(trigger.input.bytes().to_vec()),
             _ => Err(lost()),
         }
     }

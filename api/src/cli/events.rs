@@ -48,6 +48,24 @@ JSON: one object a line, oldest first:
     CancelRequested    cause, by, reason, grace_ms
     CancelDelivered    until
     Wedged             reason
+    ConversationOpened agent, user, task, busy
+    MessageAdded       speaker, sort, run, and content or FAILURE
+    TurnJoined, TurnReleased, TurnEnded, TurnInterrupted, ReviewAsked
+                       run
+    TurnAdmitted       run, messages
+    AgentChanged       agent, run
+    ReviewClaimed      by
+    ReviewEnded        by, note
+    Admitted           messages
+    Said               content
+    PersonTold         op, conversation, agent, user, content
+    HandoffStarted     op, shown, for_good
+    HandoffEnded       op, by, note
+    PersonNotTold, HandoffRefused
+                       op, FAILURE
+    UsageRecorded      input_tokens, output_tokens, cost_micros
+    Recalled           op, what, and value, child, answer or FAILURE
+    Retries            retried, incarnation
     Suspended          due_at
   FAILURE is kind, code, message, retryable, failure_details. A field that has no value is left out. Inputs, outputs
   and payloads are the JSON that the program gave; one that is no JSON is shown as input_hex and so on.

@@ -1,5 +1,7 @@
 //! The commands. One file each; what they print is made in [`crate::output`] and [`crate::wire`].
 
+mod conversation;
+mod conversations;
 mod doctor;
 mod events;
 mod export;
@@ -33,6 +35,8 @@ enum Command {
     Verify(verify::Verify),
     Runs(runs::Runs),
     Events(events::Events),
+    Conversations(conversations::Conversations),
+    Conversation(conversation::Conversation),
     Replay(replay::Replay),
     Why(why::Why),
     Doctor(doctor::Doctor),
@@ -59,6 +63,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(verify) => verify.execute(&mut console),
         Command::Runs(runs) => runs.execute(&mut console),
         Command::Events(events) => events.execute(&mut console),
+        Command::Conversations(conversations) => conversations.execute(&mut console),
+        Command::Conversation(conversation) => conversation.execute(&mut console),
         Command::Replay(replay) => replay.execute(&mut console),
         Command::Why(why) => why.execute(&mut console),
         Command::Doctor(doctor) => doctor.execute(&mut console),

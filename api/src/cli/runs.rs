@@ -19,7 +19,8 @@ A child stands below its parent, the oldest first; \"…\" before a workflow say
 
 JSON: one object a line, newest first:
   id, project, workflow, version
-  status        created, running, suspended, cancelling, wedged, completed, failed, timed-out or cancelled
+  status        created, queued, paused, running, suspended, cancelling, wedged, completed, failed, timed-out or
+                cancelled
   parent        the run that triggered it, or null
   depth         how many triggers stand above it
   key           the idempotency key that it was triggered with, or null
@@ -86,16 +87,20 @@ impl Runs {
 
     fn wants(&self, row: &RunRow) -> bool {
         self.status.is_none_or(|status| row.status == status)
-            && self.workflow.as_ref().is_none_or(|workflow| row.workflow == *workflow)
+            && match &self.workflow {
+                Some(workflow) => row.workflow == *workflow,
+                // Conversations and documents are no runs.
+                None => !row.workflow.starts_with('$'),
+            }
     }
 }
 
 /// All runs, as the records so far have made them.
 #[derive(Default)]
-struct Listing {
+pub(super) struct Listing {
     runs: HashMap<RunId, Listed>,
     /// The first record of each run that cannot be read; the run stands as it was before that.
-    faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
     faulty: HashSet<RunId>,
 }
 
@@ -107,7 +112,12 @@ struct Listed {
 }
 
 impl Listing {
-    fn take(&mut self, record: &Seen<'_>) {
+    /// The rows of all runs, and of conversations.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (RunId, &RunRow)> {
+        self.runs.values().map(|listed| (listed.id, &listed.row))
+    }
+
+    pub(super) fn take(&mut self, record: &Seen<'_>) {
         let id = RunId(record.stream.0);
         if self.faulty.contains(&id) {
             return;

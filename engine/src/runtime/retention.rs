@@ -52,10 +52,19 @@ impl Retention {
 impl Shard {
     /// Deletes a tree that has ended: the run that it begins with, and everything below.
     pub(super) fn delete(&mut self, root: RunId) -> Result<(), RunError> {
+        if self.is_pending(root) {
+            // The row that it is buried with must be its own, and rows show durable records only.
+            self.log.commit()?;
+        }
         let row = self.log.row(StreamId(root.0))?.ok_or(RunError::NotFound(root))?;
         let tree = self.tree(root, row)?;
         self.bury(&tree)?;
         Ok(())
+    }
+
+    /// Whether the run has records that are not durable: of this life, or of another under the same id.
+    fn is_pending(&self, run: RunId) -> bool {
+        self.log.head(StreamId(run.0)).is_some_and(|head| head.lsn > self.log.durable())
     }
 
     /// All runs of a tree, children before their parents; refused if one of them has not ended.
@@ -169,7 +178,8 @@ impl Shard {
         let (mut looked, mut deleted) = (0, 0);
         while let Some((place, Listed { stream, row, .. })) = entries.next()? {
             let row = row.map_or_else(|| log.row(stream), |row| Ok(Some(row)))?;
-            let root = row.filter(|row| RunRow::decode(row).is_some_and(|row| self.is_root(&row)));
+            let is_root = |row: &Row| RunRow::decode(row).is_some_and(|row| self.is_root(&row));
+            let root = row.filter(|row| is_root(row) && !self.is_pending(RunId(stream.0)));
             if let Some(row) = root {
                 match self.tree(RunId(stream.0), row) {
                     Ok(tree) => {
