@@ -108,3 +108,8 @@ struct Readme;
 #[cfg(all(doctest, feature = "testkit"))]
 #[doc = include_str!("../../docs/testing.md")]
 struct TestingGuide;
+
+// And those of the guide to agents.
+#[cfg(all(doctest, feature = "testkit"))]
+#[doc = include_str!("../../docs/agents.md")]
+struct AgentsGuide;

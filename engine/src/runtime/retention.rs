@@ -7,7 +7,6 @@ use super::shard::{Owed, Shard};
 use crate::error::RunError;
 use crate::listing::{self, Merged, Times};
 use crate::projection::{RunRow, RunStatus, tables, text_key};
-use rejoin_machine::brief::Kind;
 use rejoin_machine::{CONVERSATION, RunId, Span, Timestamp};
 use rejoin_store::index::{Key, Listed, Row, prefix};
 use rejoin_store::{Failure, NewRecord, StreamId, TOMBSTONE};
@@ -75,7 +74,8 @@ impl Shard {
         while let Some(Doomed { run, row }) = tree.get(at) {
             let run = *run;
             let row = RunRow::decode(row).ok_or_else(|| alive(run))?;
-            if !row.status.is_closed() && !row.is_idle() || self.goes_on(run) {
+            let has_ended = row.status.is_closed() || row.is_idle();
+            if !has_ended || self.is_pending(run) {
                 return Err(alive(run));
             }
             if let Some(parent) = row.parent.filter(|_| run == root)
@@ -95,17 +95,6 @@ impl Shard {
         }
         tree.reverse();
         Ok(tree)
-    }
-
-    /// Whether memory knows that it has not ended: a run, or a conversation in which something happens.
-    fn goes_on(&self, run: RunId) -> bool {
-        let Some(active) = self.runs.get(&run) else { return false };
-        let machine = &active.activation.run;
-        let is_idle = match machine.talk() {
-            Some(talk) => talk.turns().next().is_none() && talk.review.is_none(),
-            None => machine.brief().kind == Kind::Document,
-        };
-        active.activation.outcome().is_none() && !is_idle
     }
 
     /// Writes the tombstones.

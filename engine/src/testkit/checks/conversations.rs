@@ -88,11 +88,6 @@ impl<'a> Talk<'a> {
             self.take(change, entry.version, report);
         }
         let over = end(history).is_some();
-        if let Some(turn) =
-            self.working.filter(|turn| self.all.get(turn).is_some_and(|history| rests(history)) && !over)
-        {
-            report.say("E5", format_args!("turn {turn} rests, and does not let others begin"));
-        }
         let open = self.waiting.iter().chain(&self.working).chain(&self.resting);
         for turn in open {
             let ends = self.all.get(turn).is_some_and(|history| end(history).is_some());
@@ -232,15 +227,6 @@ impl<'a> Talk<'a> {
     }
 }
 
-/// Whether a run's handler waits, and no step is pending.
-fn rests(history: &[Entry]) -> bool {
-    let mut rests = false;
-    for entry in history {
-        rests = entry.transition.suspended || (rests && !entry.transition.resumed);
-    }
-    rests && end(history).is_none()
-}
-
 /// Whether a run was handed over to a person, for good.
 pub(super) fn handed_off(history: &[Entry]) -> bool {
     events(history).any(|(_, event)| matches!(event, Event::HandoffStarted { handoff, .. } if handoff.for_good))
@@ -265,6 +251,11 @@ fn turn(run: RunId, history: &[Entry], all: &Histories, report: &mut Report<'_>)
     let joined = |change: &Change| matches!(change, Change::Joined { run: joined, .. } if *joined == run);
     if thread.role.is_turn() && !changes(conversation).any(|(_, change)| joined(change)) && end(history).is_none() {
         report.say("E6", "its conversation does not know it");
+    }
+    let released = |change: &Change| matches!(change, Change::Released { run: rests } if *rests == run);
+    let rested = history.iter().any(|entry| entry.transition.suspended);
+    if thread.role.is_turn() && rested && !changes(conversation).any(|(_, change)| released(change)) {
+        report.say("E4", "it rested, and its conversation did not let others begin");
     }
     let of_run = |(_, change): (_, &'_ Change)| match change {
         Change::Added(message) if message.run == Some(run) && message.sort == Sort::Said && message.id.is_none() => {
