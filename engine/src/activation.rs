@@ -62,8 +62,6 @@ pub(crate) struct Surroundings {
     pub(crate) foreign: Arc<dyn ForeignWake>,
     /// Where what runs refer to is read from.
     pub(crate) log: Reader,
-    /// The project that is at home here.
-    pub(crate) project: String,
 }
 
 /// What a command did.
@@ -118,8 +116,8 @@ impl Commission {
     }
 }
 
-/// What a call speaks of and is not there, in words.
-pub(crate) type Missing<'a> = dyn Fn(&Given) -> Option<String> + 'a;
+/// What a call in a project speaks of and is not there, in words.
+pub(crate) type Missing<'a> = dyn Fn(&str, &Given) -> Option<String> + 'a;
 
 /// Why a command did nothing.
 pub(crate) enum Trouble {
@@ -180,7 +178,7 @@ impl Activation {
         let mut command = command;
         let call = match &mut command {
             Command::Participate(call) => {
-                call.terms.callee.missing = missing(&call.terms.given);
+                call.terms.callee.missing = missing(&self.run.trigger().project, &call.terms.given);
                 Some((call.input.clone(), call.terms.clone()))
             }
             Command::Conversation(command) => self.answerer(command, around),
@@ -233,7 +231,7 @@ impl Activation {
     ) {
         let call = match &mut issue {
             Issue::Call { input, terms, .. } => {
-                terms.callee.missing = missing(&terms.given);
+                terms.callee.missing = missing(&self.run.trigger().project, &terms.given);
                 Some((input.clone(), (**terms).clone()))
             }
             _ => None,

@@ -132,8 +132,7 @@ impl Builder {
     /// As [`Builder::start`], where the folder cannot be read or a handler is registered twice.
     pub fn check_upgrade(self) -> Result<Upgrade, StartError> {
         let (folder, registry) = self.into_handlers()?;
-        let around =
-            Surroundings { registry: Arc::new(registry), foreign: Arc::new(Nobody), log: None, project: String::new() };
+        let around = Surroundings { registry: Arc::new(registry), foreign: Arc::new(Nobody), log: None };
         let missing = |_| OpenError::Missing { folder: folder.display().to_string() };
         let disk = Folder::existing(&folder).map_err(missing)?;
         let mut live: BTreeMap<RunId, Vec<Record>> = BTreeMap::new();

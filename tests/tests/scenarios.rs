@@ -1,11 +1,12 @@
-//! Ten scenarios on a simulated disk: a crash after each of its operations, with each fate of what was not synced, and a
+//! Eleven scenarios on a simulated disk: a crash after each of its operations, with each fate of what was not synced, and a
 //! failure of each operation. Whatever happens, everything acknowledged is there, every history is one that could
 //! have been written, and the scenario ends as it does undisturbed.
 
 use rejoin::testkit::{Simulation, World};
 use rejoin::time::{hours, seconds};
 use rejoin::{
-    Attempt, Builder, Context, Engine, Error, Event, Failure, Rejection, RunError, RunHandle, RunId, Workflow, join_all,
+    Attempt, Builder, Context, Engine, Error, Event, Failure, Job, Message, Rejection, RunError, RunHandle, RunId,
+    Sort, Turn, Workflow, join_all,
 };
 use rejoin_store::simulated::{Fault, Outcome};
 use rejoin_tests::checks::{self, Histories};
@@ -392,6 +393,54 @@ fn exhaust(scenario: Scenario) {
     println!("{operations} disk operations, {lives} lives cut short, ended as {expected:?}");
 }
 
+const CLERK: Job<Turn, String> = Job::turns("clerk");
+
+/// A turn of a conversation that a person takes over and gives back; whoever comes again does all of it once more.
+async fn converse(engine: Engine) -> Result<String, Error> {
+    let told = |result: Result<(), RunError>| match result {
+        Ok(()) | Err(RunError::Rejected(_)) => Ok(()),
+        Err(other) => Err(Error::from(other)),
+    };
+    let chat = engine.conversation("clerk").user("ann").key("the chat").await?;
+    let sent = match chat.say("help").id("the message").await {
+        Ok(sent) => Some(sent),
+        // It was closed by then.
+        Err(RunError::Rejected(_)) => None,
+        Err(other) => return Err(other.into()),
+    };
+    let handed_over = |messages: &[Message]| messages.iter().any(|message| message.sort == Sort::Handoff);
+    let mut messages = chat.messages(0)?;
+    while !handed_over(&messages) {
+        let more = chat.next_messages(messages.len() as u64).await?;
+        if more.is_empty() {
+            return Err(RunError::Stopped.into());
+        }
+        messages.extend(more);
+    }
+    told(chat.claim("bob").await)?;
+    told(chat.release("bob", None).await)?;
+    if let Some(sent) = sent {
+        sent.settled().await?;
+    }
+    told(chat.close().await)?;
+    Ok(chat.messages(0)?.iter().map(Message::text).collect::<Vec<_>>().join(" | "))
+}
+
+fn handoff() -> Scenario {
+    let build = |builder: Builder, ledger: Ledger| {
+        builder.person("ann").person("bob").job(&CLERK, move |ctx: Context, _: Turn| {
+            let ledger = ledger.clone();
+            async move {
+                let n = counted(&ctx, &ledger, "before", 1).await?;
+                let back = ctx.hand_off("a moment").ending("back again").await?;
+                let n = counted(&ctx, &ledger, "after", n).await?;
+                Ok(format!("{n} after {}", back.by))
+            }
+        })
+    };
+    Scenario { build, script: |engine, _| Box::pin(converse(engine)) }
+}
+
 macro_rules! scenarios {
     ($($test:ident: $scenario:ident),+ $(,)?) => {
         $(
@@ -414,4 +463,5 @@ scenarios! {
     inv_e7_retry_survives_every_crash: retry,
     spec_a13_continue_as_new_survives_every_crash: continue_as_new,
     inv_e3_fan_out_of_twenty_survives_every_crash: fan_out,
+    spec_e4_handoff_survives_every_crash: handoff,
 }

@@ -208,12 +208,7 @@ impl Builder {
         let inbox = Inbox::new(self.settings.waiting_requests);
         let (watchers, busy) = (Arc::new(Watchers::default()), Arc::new(Busy::default()));
         let registry = Arc::new(self.registry);
-        let around = Surroundings {
-            registry: registry.clone(),
-            foreign: inbox.clone(),
-            log: None,
-            project: self.project.clone(),
-        };
+        let around = Surroundings { registry: registry.clone(), foreign: inbox.clone(), log: None };
         let (ready, opened) = oneshot::channel();
         let (settings, clock, seal_after) = (self.settings.clone(), ports.clock.clone(), self.settings.seal_after);
         let make = {

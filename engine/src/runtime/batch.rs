@@ -3,18 +3,15 @@
 //! One command to one run leads to others: a child's end resolves its parent's call, a cancelled parent cancels its
 //! children. All that follows at once is decided in one worklist, in fixed order, and appended as one batch.
 
-use super::load::history;
 use super::shard::{Active, Owed, Refusal, Shard, Work};
+use super::turns::{instead, join, starts};
 use super::watch::Holder;
 use crate::activation::{Activation, Advance, Commission, Trouble};
 use crate::codec;
-use crate::projection::{RunRow, document_id, tables};
-use crate::replay;
-use crate::retry::Memo;
-use rejoin_machine::brief::{Brief, Given, Role, Share};
+use crate::projection::tables;
+use rejoin_machine::brief::{Brief, Given};
 use rejoin_machine::cancel::Cause;
-use rejoin_machine::conversation::{self, Message, Sort, Speaker};
-use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, Run, RunId, Status, Timestamp};
+use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, RunId, Timestamp, conversation};
 use rejoin_store::index::prefix;
 use rejoin_store::{NewRecord, StreamId, Version};
 use std::collections::{BTreeSet, VecDeque};
@@ -173,9 +170,8 @@ impl Shard {
     /// A new run: its trigger and its handler's first answer share a record.
     fn decide_trigger(&mut self, id: RunId, commission: &Commission, batch: &mut Batch) -> Result<(), Refusal> {
         let now = self.ports.clock.now();
-        let mut commission = commission.clone();
-        self.share_messages(&mut commission);
-        self.prepare_retry(&mut commission);
+        let prepared = self.prepare(commission);
+        let commission = prepared.as_ref().unwrap_or(commission);
         let events = commission.events();
         let begin = || Activation::begin(id, &events, now).map_err(|error| illegal(id, &error));
         let mut activation = begin()?;
@@ -266,73 +262,10 @@ impl Shard {
         Ok(listed.into_iter().map(|(_, stream)| RunId(stream.0)).filter(|child| !known.contains(child)).collect())
     }
 
-    /// Whether there is such a run, durable or about to be.
-    fn knows(&self, id: RunId) -> bool {
-        self.runs.contains_key(&id) || self.log.head(StreamId(id.0)).is_some()
-    }
-
-    /// What a call speaks of and is not there: a conversation, a document.
-    fn missing(&self, given: &Given) -> Option<String> {
-        if let Some(Share::Task(conversation)) = given.share
-            && !self.is_open(conversation)
-        {
-            return Some(format!("conversation {conversation} that is open"));
-        }
-        let kept = |address: &[u8; 32]| self.knows(document_id(&self.around.project, address));
-        let lost = given.documents.iter().find(|document| !kept(&document.address))?;
-        Some(format!("document {:?}", lost.name))
-    }
-
-    /// Whether it is a conversation of this project that goes on. What memory does not have is durable.
-    fn is_open(&self, conversation: RunId) -> bool {
-        match self.runs.get(&conversation) {
-            Some(active) => active.activation.run.talk().is_some() && active.activation.outcome().is_none(),
-            None => {
-                let row = self.log.row(StreamId(conversation.0)).ok().flatten();
-                let row = row.and_then(|row| RunRow::decode(&row));
-                row.is_some_and(|row| {
-                    row.talk.is_some() && !row.status.is_closed() && row.project == self.around.project
-                })
-            }
-        }
-    }
-
-    /// A conversation is shared as it is now.
-    fn share_messages(&mut self, commission: &mut Commission) {
-        let Some(thread) = &mut commission.brief.thread else { return };
-        if thread.role.is_turn() {
-            return;
-        }
-        if let Ok(active) = self.take_active(thread.conversation) {
-            thread.messages = active.activation.run.talk().map_or(0, |talk| talk.messages);
-            self.put_active(thread.conversation, active);
-        }
-    }
-
-    /// A run that does another one again draws the same numbers.
-    fn prepare_retry(&self, commission: &mut Commission) {
-        let Some((of, last)) = &mut commission.retries else { return };
-        if let Ok(old) = history(&*self.log, *of).map(|history| replay::state(*of, &history))
-            && let Ok(old) = old
-        {
-            *last = old.run.incarnation();
-            commission.trigger.seed = old.run.trigger().seed;
-        }
-    }
-
-    /// What the run knew that this one does again. If it is gone, everything is done anew.
-    fn remember(&self, activation: &mut Activation) {
-        let Some((of, _)) = activation.run.retries().filter(|_| activation.run.incarnation() == 0) else { return };
-        match history(&*self.log, of) {
-            Ok(history) => activation.remember(Memo::of(&history)),
-            Err(_) => tracing::warn!(run = %activation.run.id(), %of, "the run that is done again is gone"),
-        }
-    }
-
     fn advance(&self, activation: &mut Activation, command: Command, now: Timestamp) -> Result<Advance, Trouble> {
         let (run, workflow) = (activation.run.id(), activation.workflow.clone());
         self.busy.set(Some(Holder { run, workflow, since: now }));
-        let missing = |given: &Given| self.missing(given);
+        let missing = |project: &str, given: &Given| self.missing(project, given);
         let result = activation.advance(command, now, &self.settings.limits, &self.around, &missing);
         self.busy.set(None);
         result
@@ -497,41 +430,6 @@ pub(super) fn work_of(effect: Effect, by: RunId) -> Option<Work> {
         }
         Effect::Start | Effect::RunStep(_) => None,
     }
-}
-
-/// Whether a run's handler is about to be called for the first time.
-fn starts(command: &Command, run: &Run) -> bool {
-    let begins = matches!(command, Command::Start | Command::Admit { .. } | Command::Unpause { .. });
-    begins && matches!(run.status(), Status::Created)
-}
-
-/// A turn joins its conversation.
-fn join(run: &Run) -> Option<Work> {
-    let thread = run.thread().filter(|_| run.awaits_turn())?;
-    let trigger = run.trigger();
-    let asker = trigger.path.iter().rev().nth(1);
-    let task = |asker: &String| Message {
-        speaker: Speaker::Workflow(asker.clone()),
-        sort: Sort::Task,
-        content: Ok(trigger.input.clone()),
-        run: Some(run.id()),
-        id: None,
-    };
-    let message = asker.filter(|_| thread.task).map(task);
-    let takes_over = (thread.role == Role::TakesOver).then(|| trigger.target.name.clone());
-    // One that a message begins has joined with it.
-    (thread.task || takes_over.is_some()).then(|| {
-        let command = conversation::Command::Join { run: run.id(), message, takes_over };
-        Work::Command(thread.conversation, Command::Conversation(Box::new(command)))
-    })
-}
-
-/// What is done where something could not be: a turn that cannot join its conversation would wait for ever.
-fn instead(work: Work) -> Option<Work> {
-    let Work::Command(_, Command::Conversation(command)) = work else { return None };
-    let conversation::Command::Join { run, .. } = *command else { return None };
-    let (by, reason) = ("the engine".to_owned(), "its conversation has ended".to_owned());
-    Some(Work::Command(run, Command::Cancel { cause: Cause::Parent, by, reason, grace: None }))
 }
 
 fn illegal(run: RunId, error: &IllegalEvent) -> Refusal {

@@ -16,6 +16,7 @@ mod sizes;
 mod steps;
 mod timers;
 pub(crate) mod tokio;
+mod turns;
 mod watch;
 mod workers;
 

@@ -82,12 +82,7 @@ impl Simulation {
         let inbox = Inbox::new(parts.settings.waiting_requests);
         let watchers = Arc::new(Watchers::default());
         let registry = Arc::new(parts.registry);
-        let around = Surroundings {
-            registry: registry.clone(),
-            foreign: inbox.clone(),
-            log: None,
-            project: parts.project.clone(),
-        };
+        let around = Surroundings { registry: registry.clone(), foreign: inbox.clone(), log: None };
         let settings = parts.settings.clone();
         let busy = Arc::new(Busy::default());
         let mut shard =

@@ -19,8 +19,7 @@ pub fn replay(builder: Builder, run: RunId, history: &[Entry]) -> Result<Run, St
         fn woken(&self, _: RunId) {}
     }
     let registry = builder.into_parts().map_err(|error| error.to_string())?.registry;
-    let around =
-        Surroundings { registry: Arc::new(registry), foreign: Arc::new(Nobody), log: None, project: String::new() };
+    let around = Surroundings { registry: Arc::new(registry), foreign: Arc::new(Nobody), log: None };
     match crate::replay::activate(run, history, &around) {
         Ok(activation) => Ok(activation.run.clone()),
         Err(ReplayError::Illegal(error)) => Err(error.to_string()),

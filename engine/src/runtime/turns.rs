@@ -1,0 +1,122 @@
+//! What a run needs from others to begin: its place in a conversation, what that shares, and what it does again.
+
+use super::load::history;
+use super::shard::{Shard, Work};
+use crate::activation::{Activation, Commission};
+use crate::projection::{RunRow, document_id};
+use crate::replay;
+use crate::retry::Memo;
+use rejoin_machine::brief::{Given, Role, Share};
+use rejoin_machine::cancel::Cause;
+use rejoin_machine::conversation::{self, Message, Sort, Speaker};
+use rejoin_machine::{Command, Run, RunId, Status};
+use rejoin_store::StreamId;
+
+impl Shard {
+    /// Whether there is such a run, durable or about to be.
+    pub(super) fn knows(&self, id: RunId) -> bool {
+        self.runs.contains_key(&id) || self.log.head(StreamId(id.0)).is_some()
+    }
+
+    /// What a call speaks of and is not there: a conversation, a document.
+    pub(super) fn missing(&self, project: &str, given: &Given) -> Option<String> {
+        if let Some(Share::Task(conversation)) = given.share
+            && !self.is_open(project, conversation)
+        {
+            return Some(format!("conversation {conversation} that is open"));
+        }
+        let kept = |address: &[u8; 32]| self.knows(document_id(project, address));
+        let lost = given.documents.iter().find(|document| !kept(&document.address))?;
+        Some(format!("document {:?}", lost.name))
+    }
+
+    /// Whether it is a conversation of the project that goes on. What memory does not have is durable.
+    fn is_open(&self, project: &str, conversation: RunId) -> bool {
+        if let Some(active) = self.runs.get(&conversation) {
+            let run = &active.activation.run;
+            return run.talk().is_some() && active.activation.outcome().is_none() && run.trigger().project == project;
+        }
+        let row = self.log.row(StreamId(conversation.0)).ok().flatten();
+        let row = row.and_then(|row| RunRow::decode(&row));
+        row.is_some_and(|row| row.talk.is_some() && !row.status.is_closed() && row.project == project)
+    }
+
+    /// What is only known when the run begins: how much there is in a conversation that it shares, and what the run has drawn
+    /// that it does again.
+    pub(super) fn prepare(&mut self, commission: &Commission) -> Option<Commission> {
+        let shares = commission.brief.thread.as_ref().is_some_and(|thread| !thread.role.is_turn());
+        (shares || commission.retries.is_some()).then(|| {
+            let mut prepared = commission.clone();
+            self.share_messages(&mut prepared);
+            self.prepare_retry(&mut prepared);
+            prepared
+        })
+    }
+
+    /// A conversation is shared as it is now.
+    fn share_messages(&mut self, commission: &mut Commission) {
+        let Some(thread) = &mut commission.brief.thread else { return };
+        if thread.role.is_turn() {
+            return;
+        }
+        if let Ok(active) = self.take_active(thread.conversation) {
+            thread.messages = active.activation.run.talk().map_or(0, |talk| talk.messages);
+            self.put_active(thread.conversation, active);
+        }
+    }
+
+    /// A run that does another one again draws the same numbers.
+    fn prepare_retry(&self, commission: &mut Commission) {
+        let Some((of, last)) = &mut commission.retries else { return };
+        if let Ok(old) = history(&*self.log, *of).map(|history| replay::state(*of, &history))
+            && let Ok(old) = old
+        {
+            *last = old.run.incarnation();
+            commission.trigger.seed = old.run.trigger().seed;
+        }
+    }
+
+    /// What the run knew that this one does again. If it is gone, everything is done anew.
+    pub(super) fn remember(&self, activation: &mut Activation) {
+        let Some((of, _)) = activation.run.retries().filter(|_| activation.run.incarnation() == 0) else { return };
+        match history(&*self.log, of) {
+            Ok(history) => activation.remember(Memo::of(&history)),
+            Err(_) => tracing::warn!(run = %activation.run.id(), %of, "the run that is done again is gone"),
+        }
+    }
+}
+
+/// Whether a run's handler is about to be called for the first time.
+pub(super) fn starts(command: &Command, run: &Run) -> bool {
+    let begins = matches!(command, Command::Start | Command::Admit { .. } | Command::Unpause { .. });
+    begins && matches!(run.status(), Status::Created)
+}
+
+/// A turn joins its conversation.
+pub(super) fn join(run: &Run) -> Option<Work> {
+    let thread = run.thread().filter(|_| run.awaits_turn())?;
+    let trigger = run.trigger();
+    let asker = trigger.path.iter().rev().nth(1);
+    let task = |asker: &String| Message {
+        speaker: Speaker::Workflow(asker.clone()),
+        sort: Sort::Task,
+        content: Ok(trigger.input.clone()),
+        run: Some(run.id()),
+        id: None,
+    };
+    let message = asker.filter(|_| thread.task).map(task);
+    let takes_over = (thread.role == Role::TakesOver).then(|| trigger.target.name.clone());
+    // One that a message begins has joined with it.
+    (thread.task || takes_over.is_some()).then(|| {
+        let command = conversation::Command::Join { run: run.id(), message, takes_over };
+        Work::Command(thread.conversation, Command::Conversation(Box::new(command)))
+    })
+}
+
+/// What is done where something could not be: a turn that cannot join its conversation would wait for ever.
+pub(super) fn instead(work: Work) -> Option<Work> {
+    let Work::Command(_, Command::Conversation(command)) = work else { return None };
+    let conversation::Command::Join { run, .. } = *command else { return None };
+    let (by, reason) = ("the engine".to_owned(), "its conversation has ended".to_owned());
+    Some(Work::Command(run, Command::Cancel { cause: Cause::Parent, by, reason, grace: None }))
+}
