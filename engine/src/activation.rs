@@ -15,8 +15,8 @@ use crate::retry::{Memo, Recall};
 use rejoin_machine::brief::{Brief, Given, Kind, Terms};
 use rejoin_machine::conversation::{self, Change, Opening};
 use rejoin_machine::{
-    Answer, Command, Effect, Event, Failure as StoredFailure, FailureKind, IllegalEvent, Issue, Limits, OpNo, Outcome,
-    Payload, Rejection, Run, RunId, Status, Timestamp, Transition, Trigger,
+    Answer, Command, Effect, Event, Failure as StoredFailure, FailureKind, IllegalEvent, Issue, Limits, Notice, OpNo,
+    Outcome, Payload, Rejection, Run, RunId, Status, Timestamp, Transition, Trigger,
 };
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -116,8 +116,28 @@ impl Commission {
     }
 }
 
-/// What a call in a project speaks of and is not there, in words.
-pub(crate) type Missing<'a> = dyn Fn(&str, &Given) -> Option<String> + 'a;
+/// What a run may be told of others, when it asks for something.
+pub(crate) trait Lookup {
+    /// What a call in a project speaks of and is not there, in words.
+    fn missing(&self, project: &str, given: &Given) -> Option<String>;
+
+    /// Why a message to a person cannot be written.
+    fn untold(&self, project: &str, notice: &Notice) -> Option<StoredFailure>;
+}
+
+/// Why a message cannot be written beside those of the same transition, whose conversations nobody can look up yet.
+fn contradicts(notice: &Notice, events: &[Event]) -> Option<StoredFailure> {
+    let other = |event: &Event| {
+        matches!(event, Event::PersonTold { notice: told, .. }
+        if told.conversation == notice.conversation && told.opening.user != notice.opening.user)
+    };
+    events.iter().any(other).then(another_person)
+}
+
+/// The refusal to write to one person in the conversation of another.
+pub(crate) fn another_person() -> StoredFailure {
+    StoredFailure::new(FailureKind::Refused, "another-person", "the conversation with this key is with somebody else")
+}
 
 /// Why a command did nothing.
 pub(crate) enum Trouble {
@@ -171,14 +191,14 @@ impl Activation {
         now: Timestamp,
         limits: &Limits,
         around: &Surroundings,
-        missing: &Missing<'_>,
+        lookup: &dyn Lookup,
     ) -> Result<Advance, Trouble> {
         let mut advance = Advance::default();
         let was_suspended = self.run.is_suspended();
         let mut command = command;
         let call = match &mut command {
             Command::Participate(call) => {
-                call.terms.callee.missing = missing(&self.run.trigger().project, &call.terms.given);
+                call.terms.callee.missing = lookup.missing(&self.run.trigger().project, &call.terms.given);
                 Some((call.input.clone(), call.terms.clone()))
             }
             Command::Conversation(command) => self.answerer(command, around),
@@ -191,7 +211,7 @@ impl Activation {
         let fed = !self.unfed.is_empty();
         self.settle(now, around).map_err(Trouble::Misuse)?;
         while let Some(issue) = self.next_issue() {
-            self.decide_issue(issue, now, limits, missing, &mut advance);
+            self.decide_issue(issue, now, limits, lookup, &mut advance);
             self.settle(now, around).map_err(Trouble::Misuse)?;
         }
         if let Some(handler) = &self.handler {
@@ -226,16 +246,26 @@ impl Activation {
         mut issue: Issue,
         now: Timestamp,
         limits: &Limits,
-        missing: &Missing<'_>,
+        lookup: &dyn Lookup,
         advance: &mut Advance,
     ) {
         let call = match &mut issue {
             Issue::Call { input, terms, .. } => {
-                terms.callee.missing = missing(&self.run.trigger().project, &terms.given);
+                terms.callee.missing = lookup.missing(&self.run.trigger().project, &terms.given);
                 Some((input.clone(), (**terms).clone()))
+            }
+            Issue::Tell { notice, .. } => {
+                let project = &self.run.trigger().project;
+                let told = &advance.transition.events;
+                let untold = |it: &Notice| contradicts(it, told).or_else(|| lookup.untold(project, it));
+                if let Some(failure) = notice.as_ref().ok().and_then(untold) {
+                    *notice = Err(failure);
+                }
+                None
             }
             _ => None,
         };
+        let known = advance.children.len();
         let (asked, retries) = match self.memo.recall(&issue) {
             Recall::Anew => (Command::Issue(issue), None),
             Recall::Answer { op, what, answer } => (Command::Recall { op, what, answer }, None),
@@ -249,7 +279,7 @@ impl Activation {
             self.commission(&event, &call, now, advance);
             self.happen(event, now, advance);
         }
-        if let (Some(of), Some((_, child))) = (retries, advance.children.last_mut()) {
+        if let (Some(of), Some((_, child))) = (retries, advance.children.get_mut(known)) {
             // Which incarnation that was is looked up when it begins.
             child.retries = Some((of, 0));
         }
@@ -266,7 +296,7 @@ impl Activation {
     fn next_issue(&self) -> Option<Issue> {
         let inner = &self.handler.as_ref()?.ctx.inner;
         match inner.take_issue()? {
-            Issue::Return(Ok(output)) if self.is_task() && output.bytes() != b"null" => {
+            Issue::Return(Ok(output)) if self.is_task() && !self.run.is_handed_off() => {
                 let report = inner.report(&self.run, &output, self.actions.all().to_vec());
                 Some(Issue::Return(report.map_err(|failure| failure.to_stored())))
             }

@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, decode};
 use crate::history::Entry;
+use crate::report::TaskResult;
 use rejoin_machine::conversation::{Change, Message as Stored};
 use rejoin_machine::{Event, Payload, RunId, Timestamp};
 use rejoin_store::{Log, StreamId, Version};
@@ -77,8 +78,9 @@ impl Message {
         let content = content.map_err(Failure::from_stored).and_then(|content| decode("the message", &content));
         // What a task results in is a report, of which the result is what it says.
         let content = match content {
-            Ok(Value::Object(mut report)) if task && sort == Sort::Reply => {
-                Ok(report.remove("output").unwrap_or(Value::Object(report)))
+            Ok(content) if task && sort == Sort::Reply => {
+                let report = TaskResult::deserialize(&content);
+                Ok(report.map_or(content, |report| report.output))
             }
             content => content,
         };
@@ -115,6 +117,7 @@ impl Message {
 
 pub(crate) fn text_of(value: &Value) -> String {
     match value {
+        Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }

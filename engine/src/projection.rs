@@ -144,6 +144,8 @@ pub struct RunRow {
     pub talk: Option<TalkRow>,
     /// Whether it is a turn of a conversation that has not been admitted.
     pub awaits_turn: bool,
+    /// Whether it was handed over to a person, for good.
+    pub handed_off: bool,
 }
 
 /// A conversation as lists show it.
@@ -217,10 +219,10 @@ const UNLISTED: usize = 16;
 const STATUS: usize = 4;
 
 /// How many bytes stand behind `progress`, all of them zero where there is no queue.
-const BEHIND: usize = 20;
+const BEHIND: usize = 21;
 
 /// How many of them came with version 4.
-const LATEST: usize = 2;
+const LATEST: usize = 3;
 
 /// The fold over transitions.
 pub struct Projection;
@@ -315,6 +317,7 @@ impl RunRow {
                 asks: Vec::new(),
                 talk: None,
                 awaits_turn: false,
+                handed_off: false,
             },
             (None, _) => return None,
         };
@@ -346,6 +349,9 @@ impl RunRow {
             Event::Admitted { .. } => {
                 // From now on it waits for hands, behind those that came before.
                 (self.awaits_turn, self.place) = (false, place);
+                if self.queue.is_none() {
+                    self.progress = RunStatus::Created;
+                }
             }
             Event::Conversation(change) => self.note_change(change, time),
             Event::Started => self.progress = RunStatus::Running,
@@ -367,7 +373,10 @@ impl RunRow {
             Event::ApprovalDecided { op, .. } | Event::ApprovalExpired { op } | Event::OperationDropped { op } => {
                 self.asks.retain(|open| *open != op.0);
             }
-            Event::HandoffStarted { handoff, .. } if handoff.for_good => self.trouble("it was handed over to a person"),
+            Event::HandoffStarted { handoff, .. } => self.handed_off |= handoff.for_good,
+            Event::Completed { .. } if self.handed_off => {
+                self.end(RunStatus::Completed, "it was handed over to a person");
+            }
             Event::Completed { .. } => self.progress = RunStatus::Completed,
             Event::Failed { failure } => self.end(RunStatus::Failed, &failure.message),
             Event::TimedOut { failure } => self.end(RunStatus::TimedOut, &failure.message),
@@ -517,6 +526,7 @@ mod tests {
             asks: Vec::new(),
             talk: None,
             awaits_turn: false,
+            handed_off: false,
         }
     }
 

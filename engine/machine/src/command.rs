@@ -129,6 +129,8 @@ pub enum Command {
     Admit {
         /// How many messages the conversation has.
         messages: u64,
+        /// Whether its handler is called at once, where it stands in no queue.
+        start: bool,
     },
     /// A message interrupts the run's turn.
     Interrupt,

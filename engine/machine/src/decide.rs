@@ -46,7 +46,7 @@ impl Run {
             Command::Wedge { reason } => self.wedge(reason),
             Command::Unwedge => self.unwedge(),
             Command::Conversation(command) => self.decide_conversation(*command, limits, now),
-            Command::Admit { messages } => self.admit(messages),
+            Command::Admit { messages, start } => self.admit(messages, start),
             Command::Interrupt => self.interrupt(now, limits),
             Command::EndHandoff { op, by, note } => self.end_handoff(op, by, note),
             Command::Recall { op, what, answer } => {

@@ -174,6 +174,9 @@ pub enum Rejection {
         /// Why not.
         why: Failure,
     },
+    /// What is shown when a person takes over is too large, or there is no conversation.
+    #[error("the conversation cannot be handed over: what is shown is too large, or nobody would see it")]
+    NoHandoff,
     /// Nobody was asked to take the conversation over.
     #[error("no person was asked to take over the conversation")]
     NoReview,
@@ -237,6 +240,7 @@ impl Rejection {
             Rejection::NoAgent => "no-agent",
             Rejection::ConversationBusy => "conversation-busy",
             Rejection::NoAnswer { .. } => "no-answer",
+            Rejection::NoHandoff => "no-handoff",
             Rejection::NoReview => "no-review",
             Rejection::NotTheOwner { .. } => "not-the-owner",
             Rejection::Missing { .. } => "missing",

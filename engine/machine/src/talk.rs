@@ -176,7 +176,7 @@ impl Talk {
     fn consequences(&self, change: &Change) -> Vec<Effect> {
         let tell = |run: RunId, command: Asked| Effect::Tell { to: run, command: Box::new(command) };
         match change {
-            Change::Admitted { run, messages } => vec![tell(*run, Asked::Admit { messages: *messages })],
+            Change::Admitted { run, messages } => vec![tell(*run, Asked::Admit { messages: *messages, start: true })],
             Change::Interrupted { run } => vec![tell(*run, Asked::Interrupt)],
             Change::ReviewEnded { by, note } => {
                 let waiting = self.review.iter().flat_map(|review| &review.waiting);
@@ -352,8 +352,10 @@ impl Run {
     }
 
     /// What the end of a conversation means for its turns.
-    pub(crate) fn end_turns(&self) -> impl Iterator<Item = RunId> + '_ {
-        self.talk.iter().flat_map(|talk| talk.turns())
+    pub(crate) fn end_turns(&self) -> BTreeSet<RunId> {
+        let Some(talk) = &self.talk else { return BTreeSet::new() };
+        let handed_over = talk.review.iter().flat_map(|review| review.waiting.iter().map(|(run, _)| *run));
+        talk.turns().chain(handed_over).collect()
     }
 
     pub(crate) fn change_conversation(&mut self, change: &Change, time: Timestamp) -> bool {

@@ -5,6 +5,7 @@ use crate::error::Rejection;
 use crate::id::{OpNo, Payload, RunId};
 use crate::limits::Limits;
 use crate::time::Timestamp;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -76,6 +77,20 @@ pub enum Origin {
     Fork,
 }
 
+/// A text as JSON.
+fn json_text(text: &str) -> Payload {
+    let mut json = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => json.extend(['\\', c]),
+            c if c < ' ' => json.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => json.push(c),
+        }
+    }
+    json.push('"');
+    Payload::from(json.into_bytes())
+}
+
 /// The name that conversations are listed under.
 pub const CONVERSATION: &str = "$conversation";
 /// The name that documents are listed under.
@@ -95,7 +110,8 @@ impl Trigger {
         Trigger {
             project: project.into(),
             target: Target { name: CONVERSATION.into(), version: 1 },
-            input: Payload::from(&b"null"[..]),
+            // Part of what a key stands for: the same key for another person is another conversation.
+            input: opening.user.as_ref().map_or_else(|| Payload::from(&b"null"[..]), |user| json_text(user)),
             origin,
             key,
             parent: None,

@@ -40,13 +40,13 @@ impl Run {
         self.is_queued() || self.awaits_turn() || self.brief.kind == Kind::Document
     }
 
-    pub(crate) fn admit(&self, messages: u64) -> Decision {
+    pub(crate) fn admit(&self, messages: u64, start: bool) -> Decision {
         self.check_alive()?;
         if !self.awaits_turn() {
             return Err(Rejection::Stale);
         }
         let mut events = vec![Event::Admitted { messages }];
-        if self.brief.queue.is_none() && !self.is_held() {
+        if start && self.brief.queue.is_none() && !self.is_held() {
             events.push(Event::Started);
         }
         Ok(events)
@@ -95,7 +95,10 @@ impl Run {
             let speaks = self.speaks().map(drop).ok_or(Rejection::NoConversation);
             fits.and(speaks).map(|()| handoff).map_err(|rejection| refused(&rejection))
         };
+        let for_good = handoff.as_ref().is_ok_and(|handoff| handoff.for_good);
         Ok(vec![match handoff.and_then(fits) {
+            // Nobody would be told of a refusal: the flow ends with it.
+            Err(_) if for_good => return Err(Rejection::NoHandoff),
             Ok(handoff) => Event::HandoffStarted { op, handoff: Box::new(handoff) },
             Err(failure) => Event::HandoffRefused { op, failure },
         }])
@@ -115,6 +118,11 @@ impl Run {
             return self.number(op);
         }
         self.open(op, Op::Handoff { handoff: Box::new(handoff.clone()), since: time })
+    }
+
+    /// Whether it was handed over to a person, and ends with that.
+    pub fn is_handed_off(&self) -> bool {
+        self.handed_off
     }
 
     /// How a handler's value ends the run: one that was handed over for good has none.
@@ -180,9 +188,9 @@ impl Run {
         ]
     }
 
-    /// What a conversation's end means for its turns.
+    /// What a conversation's end means for its turns, and for those that wait for a person in it.
     pub(crate) fn dismiss_turns(&self) -> Vec<Effect> {
-        self.end_turns().map(|run| end_child(run, "its conversation has ended", None)).collect()
+        self.end_turns().into_iter().map(|run| end_child(run, "its conversation has ended", None)).collect()
     }
 
     /// What an interruption means for a call.

@@ -180,7 +180,8 @@ impl Telling {
             return Err(refused("unknown-person", message));
         }
         registry.resolve(&opening.agent, Some(TURN))?;
-        let key = key.unwrap_or_else(|| format!("{}/{person}", opening.agent));
+        // Apart from keys that somebody chooses.
+        let key = key.unwrap_or_else(|| format!("$told {}/{}/{person}", opening.agent.len(), opening.agent));
         let conversation = conversation_id(&ctx.inner.of.project, &key);
         Ok(Notice { conversation, key, opening, content: content? })
     }

@@ -54,6 +54,8 @@ pub struct ConversationInfo {
     pub id: RunId,
     /// Its outside key.
     pub key: Option<String>,
+    /// The agent that answered first.
+    pub first_agent: String,
     /// When it began.
     pub opened_at: Timestamp,
     /// Whether it is over.
@@ -65,7 +67,9 @@ pub struct ConversationInfo {
 impl ConversationInfo {
     fn new(id: RunId, row: RunRow) -> Option<ConversationInfo> {
         let closed = row.status.is_closed();
-        Some(ConversationInfo { id, key: row.key, opened_at: row.triggered_at, closed, row: row.talk? })
+        let first = row.labels.into_iter().find(|(name, _)| name == "$agent");
+        let first_agent = first.map(|(_, agent)| agent).unwrap_or_default();
+        Some(ConversationInfo { id, key: row.key, first_agent, opened_at: row.triggered_at, closed, row: row.talk? })
     }
 }
 
@@ -240,7 +244,7 @@ impl Engine {
 }
 
 fn matches(filter: &ConversationFilter, info: &ConversationInfo) -> bool {
-    filter.agent.as_ref().is_none_or(|agent| info.row.agent == *agent)
+    filter.agent.as_ref().is_none_or(|agent| info.first_agent == *agent)
         && filter.user.as_ref().is_none_or(|user| info.row.user.as_ref() == Some(user))
         && filter.task.is_none_or(|task| info.row.task == task)
 }
@@ -371,10 +375,13 @@ impl Conversation {
     ///
     /// [`RunError`] if it cannot be read, or the engine has stopped.
     pub async fn next_messages(&self, after: u64) -> Result<Vec<Message>, RunError> {
-        let mut follow = self.engine.follow(self.id);
+        // What comes behind what is read now.
+        let records = self.engine.row(self.id)?.ok_or(RunError::NotFound(self.id))?.records;
+        let mut follow = self.engine.follow_from(self.id, records + 1);
         loop {
             let messages = self.messages(after)?;
-            if !messages.is_empty() || follow.next().await?.is_none() {
+            let over = messages.is_empty() && self.info()?.closed;
+            if !messages.is_empty() || over || follow.next().await?.is_none() {
                 return Ok(messages);
             }
         }

@@ -9,7 +9,7 @@ use super::watch::Holder;
 use crate::activation::{Activation, Advance, Commission, Trouble};
 use crate::codec;
 use crate::projection::tables;
-use rejoin_machine::brief::{Brief, Given};
+use rejoin_machine::brief::{Brief, Kind};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::{Command, Effect, Event, IllegalEvent, Rejection, RunId, Timestamp, conversation};
 use rejoin_store::index::prefix;
@@ -54,6 +54,8 @@ impl Shard {
         let mut careful = false;
         loop {
             match self.try_transact(&work, careful) {
+                // One that is not in the log yet cannot be wedged: it is recorded first, and its handler called later.
+                Err(Refusal::Misuse { run, .. }) if !careful && self.is_new(run) => {}
                 Err(Refusal::Misuse { run, reason }) => self.wedge(run, reason)?,
                 result => return result,
             }
@@ -71,6 +73,7 @@ impl Shard {
                     tracing::warn!(%run, %reason, "the run stays wedged");
                     return Ok(());
                 }
+                Err(Refusal::Misuse { run, .. }) if !careful && self.is_new(run) => {}
                 Err(Refusal::Misuse { run, reason }) => self.wedge(run, reason)?,
                 Ok(()) => {
                     tracing::info!(run = %id, "the handler fits the history again");
@@ -197,11 +200,23 @@ impl Shard {
         let joins = join(&activation.run);
         self.put_active(id, Active::new(activation));
         self.record(id, now, advance, batch)?;
+        if commission.brief.kind == Kind::Document {
+            // It is read from the log, and needs no place in memory.
+            drop(self.take_active(id)?);
+        }
         batch.queue.extend(joins);
         Ok(())
     }
 
     fn decide_command(&mut self, id: RunId, command: &Command, batch: &mut Batch) -> Result<(), Refusal> {
+        if let (Command::Admit { messages, start: true }, true) = (command, batch.careful) {
+            let admitted = Command::Admit { messages: *messages, start: false };
+            self.decide_command(id, &admitted, batch)?;
+            if self.runs.get(&id).is_some_and(|active| !active.activation.run.waits_to_begin()) {
+                batch.later.push(Work::Command(id, Command::Start));
+            }
+            return Ok(());
+        }
         let cold = !self.runs.contains_key(&id);
         if !cold && matches!(command, Command::Unwedge) {
             drop(self.take_active(id)?);
@@ -265,8 +280,7 @@ impl Shard {
     fn advance(&self, activation: &mut Activation, command: Command, now: Timestamp) -> Result<Advance, Trouble> {
         let (run, workflow) = (activation.run.id(), activation.workflow.clone());
         self.busy.set(Some(Holder { run, workflow, since: now }));
-        let missing = |project: &str, given: &Given| self.missing(project, given);
-        let result = activation.advance(command, now, &self.settings.limits, &self.around, &missing);
+        let result = activation.advance(command, now, &self.settings.limits, &self.around, self);
         self.busy.set(None);
         result
     }
@@ -292,7 +306,10 @@ impl Shard {
         batch.records.push(NewRecord { stream, expected, time: now.0, format: codec::TRANSITION, payload });
         let (opens, effects): (Vec<_>, Vec<_>) =
             effects.into_iter().partition(|effect| matches!(effect, Effect::Open { .. }));
-        batch.queue.extend(opens.into_iter().filter_map(|effect| work_of(effect, id)));
+        // First of all: nobody else may write to a conversation that is about to be there, and is not known yet.
+        for work in opens.into_iter().rev().filter_map(|effect| work_of(effect, id)) {
+            batch.queue.push_front(work);
+        }
         for (child, commission) in children {
             batch.queue.push_back(Work::Trigger(child, Box::new(commission)));
         }

@@ -2,15 +2,49 @@
 
 use super::load::history;
 use super::shard::{Shard, Work};
-use crate::activation::{Activation, Commission};
+use crate::activation::{Activation, Commission, Lookup, another_person};
 use crate::projection::{RunRow, document_id};
 use crate::replay;
 use crate::retry::Memo;
 use rejoin_machine::brief::{Given, Role, Share};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::conversation::{self, Message, Sort, Speaker};
-use rejoin_machine::{Command, Run, RunId, Status};
+use rejoin_machine::{Command, Failure, FailureKind, Notice, Run, RunId, Status};
 use rejoin_store::StreamId;
+
+impl Lookup for Shard {
+    fn missing(&self, project: &str, given: &Given) -> Option<String> {
+        if let Some(Share::Task(conversation)) = given.share
+            && !self.open(conversation).is_some_and(|open| open.project == project && open.task)
+        {
+            return Some(format!("conversation {conversation} of tasks that is open"));
+        }
+        let kept = |address: &[u8; 32]| self.knows(document_id(project, address));
+        let lost = given.documents.iter().find(|document| !kept(&document.address))?;
+        Some(format!("document {:?}", lost.name))
+    }
+
+    fn untold(&self, project: &str, notice: &Notice) -> Option<Failure> {
+        if !self.knows(notice.conversation) {
+            return None;
+        }
+        match self.open(notice.conversation) {
+            Some(open) if open.project == project && open.user == notice.opening.user => None,
+            Some(_) => Some(another_person()),
+            None => {
+                let message = "the conversation with this key is over";
+                Some(Failure::new(FailureKind::Refused, "conversation-over", message))
+            }
+        }
+    }
+}
+
+/// A conversation that goes on.
+struct Open {
+    project: String,
+    user: Option<String>,
+    task: bool,
+}
 
 impl Shard {
     /// Whether there is such a run, durable or about to be.
@@ -18,27 +52,23 @@ impl Shard {
         self.runs.contains_key(&id) || self.log.head(StreamId(id.0)).is_some()
     }
 
-    /// What a call speaks of and is not there: a conversation, a document.
-    pub(super) fn missing(&self, project: &str, given: &Given) -> Option<String> {
-        if let Some(Share::Task(conversation)) = given.share
-            && !self.is_open(project, conversation)
-        {
-            return Some(format!("conversation {conversation} that is open"));
-        }
-        let kept = |address: &[u8; 32]| self.knows(document_id(project, address));
-        let lost = given.documents.iter().find(|document| !kept(&document.address))?;
-        Some(format!("document {:?}", lost.name))
+    /// Whether the run has no durable record, nor one that is about to be.
+    pub(super) fn is_new(&self, id: RunId) -> bool {
+        self.log.head(StreamId(id.0)).is_none()
     }
 
-    /// Whether it is a conversation of the project that goes on. What memory does not have is durable.
-    fn is_open(&self, project: &str, conversation: RunId) -> bool {
+    /// A conversation that goes on. What memory does not have is durable.
+    fn open(&self, conversation: RunId) -> Option<Open> {
         if let Some(active) = self.runs.get(&conversation) {
             let run = &active.activation.run;
-            return run.talk().is_some() && active.activation.outcome().is_none() && run.trigger().project == project;
+            let talk = run.talk().filter(|_| active.activation.outcome().is_none())?;
+            let (user, task) = (talk.opening.user.clone(), talk.opening.task);
+            return Some(Open { project: run.trigger().project.clone(), user, task });
         }
-        let row = self.log.row(StreamId(conversation.0)).ok().flatten();
-        let row = row.and_then(|row| RunRow::decode(&row));
-        row.is_some_and(|row| row.talk.is_some() && !row.status.is_closed() && row.project == project)
+        let row = self.log.row(StreamId(conversation.0)).ok().flatten()?;
+        let row = RunRow::decode(&row).filter(|row| !row.status.is_closed())?;
+        let talk = row.talk?;
+        Some(Open { project: row.project, user: talk.user, task: talk.task })
     }
 
     /// What is only known when the run begins: how much there is in a conversation that it shares, and what the run has drawn
@@ -61,7 +91,10 @@ impl Shard {
         }
         if let Ok(active) = self.take_active(thread.conversation) {
             thread.messages = active.activation.run.talk().map_or(0, |talk| talk.messages);
-            self.put_active(thread.conversation, active);
+            // One that is over and was only looked up is of no further use in memory.
+            if active.activation.outcome().is_none() {
+                self.put_active(thread.conversation, active);
+            }
         }
     }
 
@@ -71,6 +104,11 @@ impl Shard {
         if let Ok(old) = history(&*self.log, *of).map(|history| replay::state(*of, &history))
             && let Ok(old) = old
         {
+            if !matches!(old.run.status(), Status::Closed(_)) {
+                // It is being cancelled, or lives on: what it does is not done beside it.
+                commission.retries = None;
+                return;
+            }
             *last = old.run.incarnation();
             commission.trigger.seed = old.run.trigger().seed;
         }
@@ -113,10 +151,14 @@ pub(super) fn join(run: &Run) -> Option<Work> {
     })
 }
 
-/// What is done where something could not be: a turn that cannot join its conversation would wait for ever.
+/// What is done where something could not be: who cannot join its conversation, or wait for a person in it, would wait for ever.
 pub(super) fn instead(work: Work) -> Option<Work> {
     let Work::Command(_, Command::Conversation(command)) = work else { return None };
-    let conversation::Command::Join { run, .. } = *command else { return None };
+    let (conversation::Command::Join { run, .. } | conversation::Command::AskReview { run, op: Some(_), .. }) =
+        *command
+    else {
+        return None;
+    };
     let (by, reason) = ("the engine".to_owned(), "its conversation has ended".to_owned());
     Some(Work::Command(run, Command::Cancel { cause: Cause::Parent, by, reason, grace: None }))
 }

@@ -7,6 +7,7 @@ mod flows;
 mod grants;
 mod groups;
 mod handoffs;
+mod odd;
 mod people;
 mod proven;
 mod retries;

@@ -216,7 +216,7 @@ fn of_turn(kind: Kind, dice: &mut Dice<'_>, op: OpNo, known: OpNo) -> Command {
             Command::EndHandoff { op: known, by: dice.name(), note }
         }
         Kind::Use => Command::Issue(Issue::Use(usage(dice))),
-        Kind::Admit => Command::Admit { messages: u64::from(dice.byte()) },
+        Kind::Admit => Command::Admit { messages: u64::from(dice.byte()), start: !dice.once_in(4) },
         Kind::Recall => Command::Recall { op, what: dice.name(), answer: recollection(dice) },
         _ => Command::Interrupt,
     }
