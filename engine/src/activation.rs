@@ -201,7 +201,7 @@ impl Activation {
                 call.terms.callee.missing = lookup.missing(&self.run.trigger().project, &call.terms.given);
                 Some((call.input.clone(), call.terms.clone()))
             }
-            Command::Conversation(command) => self.answerer(command, around),
+            Command::Conversation(command) => self.answerer(command, around, lookup),
             _ => None,
         };
         for event in self.run.decide(command, now, limits).map_err(Trouble::Rejected)? {
@@ -315,7 +315,12 @@ impl Activation {
     }
 
     /// Looks up what answers a message: the job of the conversation's present agent. Gives the turn's input and terms.
-    fn answerer(&self, command: &mut conversation::Command, around: &Surroundings) -> Option<(Payload, Terms)> {
+    fn answerer(
+        &self,
+        command: &mut conversation::Command,
+        around: &Surroundings,
+        lookup: &dyn Lookup,
+    ) -> Option<(Payload, Terms)> {
         let (conversation::Command::Say(say), Some(talk)) = (command, self.run.talk()) else { return None };
         let by = say.by.as_ref().or(talk.opening.user.as_ref());
         let turn = Turn::from_message(by, talk.messages + 1, &say.content);
@@ -330,6 +335,7 @@ impl Activation {
             Ok((input, resolved)) => {
                 say.target = Ok(resolved.target);
                 say.terms.callee = resolved.callee;
+                say.terms.callee.missing = lookup.missing(&self.run.trigger().project, &say.terms.given);
                 (say.terms.given.job, say.terms.given.by_default) = (Some(TURN.to_owned()), resolved.by_default);
                 Some((input, say.terms.clone()))
             }

@@ -1,6 +1,6 @@
 //! The state of a conversation, and what is decided in it.
 
-use crate::brief::{Brief, Terms};
+use crate::brief::{Brief, Given, Terms};
 use crate::command::Command as Asked;
 use crate::conversation::{Busy, Change, Command, Message, Opening, Say, Sort, Speaker};
 use crate::effect::Effect;
@@ -94,7 +94,7 @@ impl Talk {
     }
 
     fn say(&self, turn: RunId, target: Target, say: Say) -> Result<Vec<Change>, Rejection> {
-        let Say { id, by, content, busy, .. } = say;
+        let Say { id, by, content, busy, terms, .. } = say;
         let busy = busy.unwrap_or(self.opening.busy);
         let is_busy = self.working.is_some() || !self.waiting.is_empty();
         if is_busy && busy == Busy::Reject {
@@ -102,7 +102,9 @@ impl Talk {
         }
         // A person has it: what is said is kept, and nobody else answers.
         let held = self.review.is_some();
-        let joined = self.waiting.back().filter(|(_, chat)| *chat && busy == Busy::Coalesce).map(|(run, _)| *run);
+        // One that brings something of its own, as metadata or documents, needs a turn that is given it.
+        let joins = busy == Busy::Coalesce && Given { job: None, by_default: false, ..terms.given } == Given::default();
+        let joined = self.waiting.back().filter(|(_, chat)| *chat && joins).map(|(run, _)| *run);
         let run = joined.or((!held).then_some(turn));
         let message = Message { speaker: self.speaker(by), sort: Sort::Said, content: Ok(content), run, id: Some(id) };
         let mut changes = vec![Change::Added(message)];

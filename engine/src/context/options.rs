@@ -56,6 +56,14 @@ macro_rules! options {
                 self.give(|given| Ok(given.work_limit = Some(limit.into())))
             }
 
+            /// A document that goes with it; ten at most. What it triggers is not given it unless it gives it.
+            pub fn document(self, document: &$crate::Document) -> Self {
+                self.give(|given| {
+                    given.documents.push(document.stored.clone());
+                    Ok(())
+                })
+            }
+
             /// What a visitor's browser says of itself, say. Not to be trusted: it satisfies no key of the metadata.
             pub fn visitor<V: serde::Serialize + ?Sized>(self, name: impl Into<String>, value: &V) -> Self {
                 self.give(|given| $crate::context::options::add_visitor(given, name.into(), value))

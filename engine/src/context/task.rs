@@ -2,7 +2,6 @@
 
 use super::call::Wanted;
 use super::{Call, Context};
-use crate::conversation::Document;
 use crate::failure::{Failure, encode};
 use crate::report::{Complaint, Task, TaskResult};
 use crate::schema::Schema;
@@ -63,14 +62,6 @@ pub struct Assign {
 }
 
 impl Assign {
-    /// A document that goes with it; ten at most.
-    pub fn document(self, document: &Document) -> Self {
-        self.give(|given| {
-            given.documents.push(document.stored.clone());
-            Ok(())
-        })
-    }
-
     /// The conversation that it goes on with, in place of a new one.
     pub fn conversation(self, id: RunId) -> Self {
         self.give(|given| {

@@ -9,7 +9,7 @@ use crate::failure::{Failure, decode, encode};
 use crate::history::Entry;
 use crate::runtime::Input;
 use crate::why::Why;
-use rejoin_machine::brief::{Brief, Given, Terms};
+use rejoin_machine::brief::{Brief, Callee, Given, Terms};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::{Command, Origin, Outcome, Payload, RunId, SignalId, Span, Status, Timestamp, Trigger};
 use serde::Serialize;
@@ -94,8 +94,9 @@ impl<O> TriggerRequest<O> {
             None => new_id(now, || shared.ports.entropy.next()),
         };
         let given = Given { job: self.job, by_default: resolved.by_default, ..self.given };
-        let brief = Brief::of_root(Terms { callee: resolved.callee.clone(), given }, None, now);
-        brief.check(&target.name, &resolved.callee, &shared.settings.limits).map_err(TriggerError::Limit)?;
+        let callee = Callee { missing: self.engine.missing_document(&given), ..resolved.callee };
+        let brief = Brief::of_root(Terms { callee: callee.clone(), given }, None, now);
+        brief.check(&target.name, &callee, &shared.settings.limits).map_err(TriggerError::Limit)?;
         let trigger = Trigger {
             project: shared.project.clone(),
             path: vec![target.name.clone()],

@@ -3,6 +3,7 @@
 use super::interpreter::AGENTS;
 use super::language::{Do, Program, sequence};
 use super::model::{Counts, End, program};
+use super::subject::keep;
 use rejoin::testkit::Chance;
 use rejoin::{Busy, Engine, Event, RunError, RunId};
 
@@ -77,12 +78,17 @@ pub(super) async fn talk(engine: &Engine, number: usize, chat: &Chat) -> Result<
     let later = |error: rejoin::TriggerError| RunError::Payload(error.to_string());
     let open = engine.conversation(AGENTS[1].agent()).user("ann").key(format!("chat {number}")).when_busy(chat.busy);
     let conversation = open.metadata("root", &number).await.map_err(later)?;
+    let terms = keep(engine).await?;
     let mut sent = Vec::new();
     for (at, ops) in chat.messages.iter().enumerate() {
         let message = Program { family: family(number), ..Program::root(ops.clone(), number) };
         for _ in 0..2 {
             // One that is refused for now is said again later.
-            sent.push(conversation.say(&message).id(&format!("chat {number} message {at}")).await?);
+            let mut saying = conversation.say(&message).id(&format!("chat {number} message {at}"));
+            if at == 0 {
+                saying = saying.document(&terms);
+            }
+            sent.push(saying.await?);
         }
     }
     for message in sent {

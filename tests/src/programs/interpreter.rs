@@ -4,8 +4,8 @@ use super::language::{Do, Order, Program, Settle};
 use super::ledger::Ledger;
 use rejoin::time::{millis, seconds};
 use rejoin::{
-    Agent, Attempt, Builder, Call, Context, Either, Failure, Job, OnTimeout, RetryPolicy, Task, TaskResult, Turn,
-    Unordered, Usage, Workflow, join, join_all, select, try_join_all,
+    Agent, Assign, Attempt, Builder, Call, Context, Either, Failure, Job, OnTimeout, RetryPolicy, Task, TaskResult,
+    Turn, Unordered, Usage, Workflow, join, join_all, select, try_join_all,
 };
 use serde_json::Value;
 use std::any::Any;
@@ -34,6 +34,9 @@ pub const IN_ORDER: u8 = 105;
 pub const WRONG: u8 = 106;
 /// Things that were late, and calls that timed out.
 pub const LATE: u8 = 107;
+
+/// The document that goes along.
+pub(super) const TERMS: &[u8] = b"all there is to know";
 
 /// For how many rounds a child's result waits until it is asked for.
 const PATIENT: u32 = 2;
@@ -161,6 +164,7 @@ async fn handle_as(code: Code, ctx: Context, guise: Guise, program: Program) -> 
     let of = format!("{family} {}", ctx.run_id());
     let strange = code.other && code.ledger.began_before(of, round, code.life);
     let running = Running { code, ctx, round, root: program.root, family, strange };
+    running.read_documents()?;
     let mut seen = program.seen;
     let mut early = program.early;
     let mut carried = program.carried;
@@ -227,6 +231,20 @@ impl Running {
             let call = self.ctx.call(&LEVELS[self.code.level + 1], self.child(carried_child()));
             merge(seen, call.key(format!("carried {began}")).await);
         }
+    }
+
+    /// What was given to it is there, and what it was.
+    fn read_documents(&self) -> Result<(), Failure> {
+        let documents = self.ctx.documents();
+        if self.code.level == 0 && documents.len() != 1 {
+            self.code.ledger.complain("D2", format!("run {} was given {documents:?}", self.ctx.run_id()));
+        }
+        for document in documents {
+            if document.read()? != TERMS {
+                self.code.ledger.complain("D2", format!("{document:?} is not what was kept"));
+            }
+        }
+        Ok(())
     }
 
     /// The next incarnation, as what this one came.
@@ -328,11 +346,12 @@ impl Running {
     /// A call of the next layer: of its workflow or of its agent.
     fn begin(&self, program: Vec<Do>, agent: bool) -> Call<Seen> {
         let next = self.code.level + 1;
-        if agent {
+        let call = if agent {
             self.ctx.job(&AGENTS[next], self.child(program))
         } else {
             self.ctx.call(&LEVELS[next], self.child(program))
-        }
+        };
+        self.ctx.documents().iter().fold(call, Call::document)
     }
 
     /// Children that are settled together.
@@ -373,7 +392,11 @@ impl Running {
         let mut seen = Seen::new();
         let Some(agent) = AGENTS.get(self.code.level + 1) else { return Ok(seen) };
         let mut tasks = tasks.into_iter();
-        let task = |ops| Ok::<_, Failure>(self.ctx.task(agent.agent(), serde_json::to_string(&self.child(ops))?));
+        let documents = self.ctx.documents();
+        let task = |ops| {
+            let task = self.ctx.task(agent.agent(), serde_json::to_string(&self.child(ops))?);
+            Ok::<_, Failure>(documents.iter().fold(task, Assign::document))
+        };
         let Some(first) = tasks.next() else { return Ok(seen) };
         let result = |done: TaskResult| serde_json::from_value::<Seen>(done.output).map_err(Failure::from);
         match task(first)?.await {

@@ -222,6 +222,29 @@ pub struct Root {
     pub pause: bool,
 }
 
+impl Root {
+    /// Whether it is done again when it has failed, and nothing of it may happen twice: all that it did before, it knows.
+    pub fn retry(&self) -> bool {
+        let Some((Do::Fail, before)) = self.program.split_last() else { return false };
+        !self.delete && self.deadline.is_none() && self.cancel.is_none() && is_calm(before)
+    }
+}
+
+/// Whether nothing in it fails, or depends on time.
+fn is_calm(ops: &[Do]) -> bool {
+    ops.iter().all(|op| match op {
+        Do::Lose { .. } | Do::CallSelf | Do::Within { .. } | Do::Fail | Do::CancelMe { .. } => false,
+        Do::Call { program, patience, .. } => patience.is_none() && is_calm(program),
+        Do::Group { members, settle, patience } => {
+            let whole = matches!(settle, Settle::All | Settle::Collect) && patience.is_none();
+            whole && members.iter().all(|(program, _)| is_calm(program))
+        }
+        Do::Assign { tasks: parts } | Do::Together { branches: parts } => parts.iter().all(|part| is_calm(part)),
+        Do::Race { program } | Do::Transfer { program } => is_calm(program),
+        _ => true,
+    })
+}
+
 /// The roots of a seed: a few small ones, or one large one.
 pub fn generate(chance: &mut Chance, size: u64) -> Vec<Root> {
     let roots = 1 + chance.below(if size > 20 { 2 } else { 3 });
@@ -243,7 +266,7 @@ fn root(chance: &mut Chance, size: u64) -> Root {
     if chance.often(80) {
         program.push(Do::CancelMe { counter: chance.below(4) as u8 });
     }
-    Root {
+    let mut root = Root {
         program,
         early,
         deadline: chance.often(120).then(|| 1 + chance.below(100) as u32),
@@ -253,7 +276,11 @@ fn root(chance: &mut Chance, size: u64) -> Root {
         }),
         delete: chance.often(300),
         pause: chance.often(200),
+    };
+    if root.pause && is_calm(&root.program) {
+        root.program.push(Do::Fail);
     }
+    root
 }
 
 /// What comes one after the other. Only at the top may a program end early, begin anew or take early signals.

@@ -1,7 +1,7 @@
 //! Programs in a simulated world: who triggers them, who answers their questions, and what must have come of them.
 
 use super::chat::{self, Chat, chats, take_over, talk};
-use super::interpreter::{Deploy, IN_ORDER, LEVELS, WRONG, app, carried_child, let_go};
+use super::interpreter::{Deploy, IN_ORDER, LEVELS, TERMS, WRONG, app, carried_child, let_go};
 use super::language::{Do, Order, Program, Root, generate};
 use super::ledger::Ledger;
 use super::model::{End, forecast};
@@ -11,8 +11,8 @@ use rejoin::testkit::chaos::{Caller, Deployed, End as Finish, Subject};
 use rejoin::testkit::checks::{self, Violation};
 use rejoin::time::{hours, seconds};
 use rejoin::{
-    Builder, Engine, Event, Failure, FailureKind, Rejection, RunError, RunHandle, RunId, TriggerError, WorkerError,
-    WorkerTask, join,
+    Builder, Document, Engine, Event, Failure, FailureKind, Rejection, RunError, RunHandle, RunId, TriggerError,
+    WorkerError, WorkerTask, join,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -139,8 +139,12 @@ impl Subject for Programs {
         }
         let (roots, ledger, deleted) = (self.roots.clone(), self.ledger.clone(), self.deleted.clone());
         let may_begin_again = self.may_begin_again();
+        let steady = !may_begin_again && self.upgrade == u32::MAX;
         Box::pin(async move {
-            let client = Client { root: &roots[number], number, ledger, deleted, may_begin_again };
+            let root = &roots[number];
+            // Another version may do other things.
+            let retry = root.retry() && steady;
+            let client = Client { root, number, ledger, deleted, may_begin_again, retry };
             client.use_engine(engine).await.map_err(|error| error.to_string())
         })
     }
@@ -195,6 +199,7 @@ struct Client<'a> {
     ledger: Ledger,
     deleted: Arc<Mutex<BTreeSet<usize>>>,
     may_begin_again: bool,
+    retry: bool,
 }
 
 impl Client<'_> {
@@ -207,6 +212,9 @@ impl Client<'_> {
         self.pause(&run).await?;
         self.cancel(&run).await?;
         self.compare(run.result().await)?;
+        if self.retry {
+            self.compare(run.retry().await?.result().await)?;
+        }
         // Those that nobody waited for may be alive.
         self.cancel(&run).await?;
         if self.root.delete {
@@ -271,9 +279,14 @@ impl Client<'_> {
 
     async fn trigger(&self, engine: &Engine) -> Result<Option<RunHandle<BTreeMap<u8, u64>>>, RunError> {
         let key = format!("root {}", self.number);
+        // One that is done again must give its children the same: nothing that is drawn anew.
+        let family = if self.retry { format!("{}:", self.number) } else { String::new() };
+        let documents = keep(engine).await?;
         let with = |ops| {
+            let program = Program { family: family.clone(), ..Program::root(ops, self.number) };
             let mut request = engine
-                .trigger(&LEVELS[0], Program::root(ops, self.number))
+                .trigger(&LEVELS[0], program)
+                .document(&documents)
                 .key(&key)
                 .metadata("root", &self.number)
                 .label("number", self.number.to_string());
@@ -337,6 +350,12 @@ impl Client<'_> {
         }
         Ok(())
     }
+}
+
+/// Keeps the document that goes along with what is triggered from outside.
+pub(super) async fn keep(engine: &Engine) -> Result<Document, RunError> {
+    let kept = engine.keep_document("terms", TERMS).await;
+    kept.map_err(|error| RunError::Payload(error.to_string()))
 }
 
 /// Answers every question that is asked, and cancels who asks for it.

@@ -201,6 +201,22 @@ fn spec_c7_a_busy_conversation_may_refuse_coalesce_or_interrupt() {
     let messages = chat.messages(0).unwrap();
     assert_eq!(messages[1].run, messages[2].run);
 
+    // One that brings something of its own has a turn that is given it.
+    let (mut simulation, chat) = busy(Busy::Coalesce);
+    say(&mut simulation, &chat, "two");
+    let (engine, own) = (simulation.engine(), chat.clone());
+    let sent = simulation.block_on(async move {
+        let terms = engine.keep_document("terms", b"all terms").await.unwrap();
+        own.say("three").document(&terms).await.unwrap()
+    });
+    let turn = sent.unwrap().turn.expect("a turn of its own");
+    let history = simulation.engine().history(turn.id()).unwrap();
+    let given = history[0].transition.events.iter().find_map(|event| match event {
+        rejoin::Event::Briefed(brief) => Some(brief.documents[0].name.clone()),
+        _ => None,
+    });
+    assert_eq!(given.as_deref(), Some("terms"));
+
     let (mut simulation, chat) = busy(Busy::Interrupt);
     say(&mut simulation, &chat, "two");
     finish(&mut simulation);

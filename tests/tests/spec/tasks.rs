@@ -2,15 +2,14 @@
 
 use super::conversations::transcript;
 use super::{code, run, said};
-use rejoin::testkit::World;
+use rejoin::testkit::{Simulation, World};
 use rejoin::time::minutes;
 use rejoin::{
-    ActionSort, ActionStatus, Agent, Builder, Context, ConversationFilter, Document, Failure, Job, RunId, Task, Usage,
-    Workflow,
+    ActionSort, ActionStatus, Agent, Builder, Context, ConversationFilter, Document, Failure, Job, RunId, Task,
+    TriggerRequest, Usage, Workflow,
 };
 use rejoin_tests::lives::{MAIN, builder, start};
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
 
 const FINANCE: Job<Task, Value> = Job::tasks("finance");
 const APPROVE: Workflow<String, String> = Workflow::named("approve-invoice").metadata(&["invoice_id"]);
@@ -99,8 +98,6 @@ fn spec_d2_an_unknown_or_foreign_conversation_is_refused_before_the_start() {
 #[test]
 fn spec_d2_documents_go_along_by_their_content_and_ten_at_most() {
     const READER: Job<Task, Value> = Job::tasks("reader");
-    let kept: Arc<Mutex<Vec<Document>>> = Arc::default();
-    let of_main = kept.clone();
     let app = builder()
         .job(&READER, |ctx: Context, _: Task| async move {
             let documents = ctx.documents();
@@ -112,17 +109,16 @@ fn spec_d2_documents_go_along_by_their_content_and_ten_at_most() {
                 .await?;
             Ok(json!(bytes.join(" ")))
         })
-        .workflow(&MAIN, move |ctx: Context, _: u32| {
-            let documents = of_main.lock().unwrap().clone();
-            async move {
-                let task = |many: usize| {
-                    let task = ctx.task("reader", "read");
-                    documents.iter().cycle().take(many).fold(task, |task, document| task.document(document))
-                };
-                let two = task(2).await?.text();
-                let eleven = task(11).await.expect_err("too many");
-                Ok(format!("{two}; {}: {}", eleven.code(), eleven.message()))
-            }
+        .workflow(&MAIN, |ctx: Context, n: u32| async move {
+            let documents = ctx.documents();
+            ctx.sleep(minutes(n.into())).await?;
+            let task = |many: usize| {
+                let task = ctx.task("reader", "read");
+                documents.iter().cycle().take(many).fold(task, rejoin::Assign::document)
+            };
+            let two = task(2).await?.text();
+            let eleven = task(11).await.expect_err("too many");
+            Ok(format!("{two}; {}: {}", eleven.code(), eleven.message()))
         });
     let mut simulation = start(&World::new(1), app);
     let engine = simulation.engine();
@@ -136,8 +132,13 @@ fn spec_d2_documents_go_along_by_their_content_and_ten_at_most() {
     };
     let (documents, large) = simulation.block_on(keep).unwrap().unwrap();
     assert!(large.to_string().contains("over the limit"), "{large}");
-    *kept.lock().unwrap() = documents.clone();
-    let run = rejoin_tests::lives::trigger(&mut simulation);
+    let trigger = |simulation: &mut Simulation, n| {
+        let (engine, given) = (simulation.engine(), documents.clone());
+        let begin = async move { given.iter().fold(engine.trigger(&MAIN, n), TriggerRequest::document).await };
+        simulation.block_on(begin).unwrap()
+    };
+    let run = trigger(&mut simulation, 0).unwrap();
+    let late = trigger(&mut simulation, 9).unwrap();
     let result = simulation.block_on(run.result()).unwrap().unwrap();
     let expected = "terms.txt=9 prices.csv=7; too-many: the run has reached its limit of 10 documents";
     assert_eq!(result, expected);
@@ -145,10 +146,10 @@ fn spec_d2_documents_go_along_by_their_content_and_ten_at_most() {
     let engine = simulation.engine();
     let gone = documents[0].clone();
     simulation.block_on(async move { engine.delete_document(&gone).await }).unwrap().unwrap();
-    let engine = simulation.engine();
-    let run = simulation.block_on(async move { engine.trigger(&MAIN, 2).await }).unwrap().unwrap();
-    let failed = rejoin_tests::lives::failure(simulation.block_on(run.result()).unwrap());
+    let failed = rejoin_tests::lives::failure(simulation.block_on(late.result()).unwrap());
     assert!(failed.code() == "missing" && failed.message().contains("terms.txt"), "{failed}");
+    let refused = trigger(&mut simulation, 0).err().expect("it is gone");
+    assert!(refused.to_string().contains("terms.txt"), "{refused}");
 }
 
 /// An agent that answers with this first, and with what fits once it is told what is wrong.
