@@ -2,13 +2,14 @@
 //!
 //! The new run asks for the same things in the same order. As long as it does, each gets the answer of the old run, recorded as
 //! `Recalled`; a child that failed is itself done again. From the first thing that is another, or that has failed or not
-//! ended, the new run is on its own.
+//! ended, the new run is on its own. So it is from where things that went on side by side were answered in another order than
+//! asked for: what comes next depends on that order, and the new run gets all of those answers at once.
 
 use crate::history::Entry;
 use crate::replay::asks;
 use rejoin_machine::call::Mode;
 use rejoin_machine::human::Verdict;
-use rejoin_machine::{Event, Failure, Issue, OpNo, Payload, Recollection, RunId, SignalId};
+use rejoin_machine::{Answer as Told, Event, Failure, Issue, OpNo, Payload, Recollection, RunId, SignalId};
 use std::collections::BTreeMap;
 
 /// What a run had come to know.
@@ -52,9 +53,10 @@ impl Memo {
         let events = &events[begins..];
         let end = cut(events);
         let mut memo = Memo::default();
+        let mut order = Order::default();
         let mut signals: BTreeMap<SignalId, &Payload> = BTreeMap::new();
         for (at, event) in events.iter().enumerate() {
-            if at < end {
+            if at < end && !order.is_lost_at(event) {
                 memo.asked(event);
             }
             if let Event::SignalReceived { id, payload, .. } = event {
@@ -142,6 +144,68 @@ impl Memo {
             Answer::Known(answer) => Recall::Answer { op, what: known.what, answer },
             Answer::Again(child) => Recall::Child(child),
         }
+    }
+}
+
+/// Whether a run that gets each answer as soon as it asks would ask for the same things under the same numbers.
+#[derive(Default)]
+struct Order {
+    /// What has not been answered, and how many answers there were when it was asked for.
+    open: BTreeMap<OpNo, usize>,
+    answers: usize,
+    lost: bool,
+}
+
+impl Order {
+    /// Follows the history by one event.
+    fn is_lost_at(&mut self, event: &Event) -> bool {
+        if let Event::OperationDropped { op } = event {
+            self.open.remove(op);
+            return self.lost;
+        }
+        if let Some(op) = issued(event) {
+            // Something else was answered meanwhile, and this is what followed from that.
+            self.lost |= self.open.values().any(|then| *then < self.answers);
+            self.open.insert(op, self.answers);
+        }
+        if let Some(op) = event.answer().as_ref().and_then(answered)
+            && self.open.remove(&op).is_some()
+        {
+            self.answers += 1;
+            self.lost |= self.open.keys().next().is_some_and(|first| *first < op);
+        }
+        self.lost
+    }
+}
+
+/// The operation that an answer is for.
+fn answered(answer: &Told) -> Option<OpNo> {
+    match answer {
+        Told::Resolved { op, .. }
+        | Told::Signal { op, .. }
+        | Told::NoSignal { op }
+        | Told::Spawned { op, .. }
+        | Told::Decided { op, .. } => Some(*op),
+        Told::Start | Told::Cancel => None,
+    }
+}
+
+/// The operation that the handler asked for, if the event says so.
+fn issued(event: &Event) -> Option<OpNo> {
+    match event {
+        Event::StepScheduled { op, .. }
+        | Event::ChildTriggered { op, .. }
+        | Event::ChildRefused { op, .. }
+        | Event::TimerSet { op, .. }
+        | Event::SignalAwaited { op, .. }
+        | Event::ApprovalRequested { op, .. }
+        | Event::ApprovalRefused { op, .. }
+        | Event::PersonTold { op, .. }
+        | Event::PersonNotTold { op, .. }
+        | Event::HandoffStarted { op, .. }
+        | Event::HandoffRefused { op, .. }
+        | Event::Recalled { op, .. } => Some(*op),
+        _ => None,
     }
 }
 

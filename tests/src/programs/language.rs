@@ -230,17 +230,14 @@ impl Root {
     }
 }
 
-/// Whether nothing in it fails, or depends on time.
+/// Whether nothing in it fails, depends on time, or happens side by side, where a retry does more again.
 fn is_calm(ops: &[Do]) -> bool {
     ops.iter().all(|op| match op {
         Do::Lose { .. } | Do::CallSelf | Do::Within { .. } | Do::Fail | Do::CancelMe { .. } => false,
+        Do::Group { .. } | Do::Together { .. } | Do::Race { .. } => false,
         Do::Call { program, patience, .. } => patience.is_none() && is_calm(program),
-        Do::Group { members, settle, patience } => {
-            let whole = matches!(settle, Settle::All | Settle::Collect) && patience.is_none();
-            whole && members.iter().all(|(program, _)| is_calm(program))
-        }
-        Do::Assign { tasks: parts } | Do::Together { branches: parts } => parts.iter().all(|part| is_calm(part)),
-        Do::Race { program } | Do::Transfer { program } => is_calm(program),
+        Do::Assign { tasks } => tasks.len() <= 2 && tasks.iter().all(|task| is_calm(task)),
+        Do::Transfer { program } => is_calm(program),
         _ => true,
     })
 }

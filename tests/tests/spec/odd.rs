@@ -1,4 +1,4 @@
-//! C7, D1, D8, E3, E4: conversations where things go another way.
+//! C7, D1, D8, E3, E4, H2: conversations and retries where things go another way.
 
 use super::conversations::{open, say, transcript, try_say};
 use super::{run, runs_of, said};
@@ -11,6 +11,8 @@ use rejoin::{
 use rejoin_store::simulated::Outcome;
 use rejoin_tests::lives::{MAIN, builder, start};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const SUPPORT: Job<Turn, Value> = Job::turns("support");
 
@@ -218,4 +220,34 @@ fn spec_h2_what_lives_on_is_not_done_beside_itself() {
         history[0].transition.events.iter().any(|event| matches!(event, rejoin::Event::Retries { .. }))
     };
     assert_eq!(children.iter().map(|child| retries(child.id)).collect::<Vec<_>>(), [false, false]);
+}
+
+#[test]
+fn spec_h2_what_went_on_side_by_side_is_not_mixed_up() {
+    let times = Arc::new(AtomicU32::new(0));
+    let of_app = times.clone();
+    let app = builder().workflow(&MAIN, move |ctx: Context, _: u32| {
+        let times = of_app.clone();
+        async move {
+            let one = |name: &'static str, pause: u64| {
+                let ctx = ctx.clone();
+                async move {
+                    ctx.sleep(minutes(pause)).await?;
+                    ctx.step("store", move || Ok::<_, Failure>(name.to_owned())).await
+                }
+            };
+            let (late, early) = rejoin::join((one("late", 2), one("early", 1))).await;
+            let stored = format!("{} {}", late?, early?);
+            if times.fetch_add(1, Ordering::Relaxed) == 0 {
+                return Err(Failure::permanent("once"));
+            }
+            Ok(stored)
+        }
+    });
+    let (result, mut simulation) = run(app);
+    result.expect_err("the first time it fails");
+    let engine = simulation.engine();
+    let id = runs_of(&simulation, MAIN.name())[0].id;
+    let again = async move { engine.run::<String>(id).retry().await?.result().await };
+    assert_eq!(simulation.block_on(again).unwrap().unwrap(), "late early");
 }
