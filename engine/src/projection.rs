@@ -3,7 +3,7 @@
 use crate::codec::CodecError;
 use crate::history::Entry;
 use crate::{codec, listing};
-use rejoin_machine::brief::{Brief, Kind};
+use rejoin_machine::brief::{Brief, Given, Kind};
 use rejoin_machine::conversation::Change;
 use rejoin_machine::{Event, RunId, Timestamp};
 use rejoin_store::index::{Fold, Key, Row, Table};
@@ -477,6 +477,12 @@ pub(crate) fn document_id(project: &str, address: &[u8; 32]) -> RunId {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"document").update(&(project.len() as u64).to_le_bytes()).update(project.as_bytes()).update(address);
     RunId::hashed(hasher.finalize().as_bytes())
+}
+
+/// The first of the documents that are given which is not there, in words.
+pub(crate) fn lost_document(project: &str, given: &Given, is_there: impl Fn(RunId) -> bool) -> Option<String> {
+    let lost = given.documents.iter().find(|document| !is_there(document_id(project, &document.address)))?;
+    Some(format!("document {:?}", lost.name))
 }
 
 /// The head of the entries of a queue.

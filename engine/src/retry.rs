@@ -8,7 +8,6 @@
 use crate::history::Entry;
 use crate::replay::asks;
 use rejoin_machine::call::Mode;
-use rejoin_machine::human::Verdict;
 use rejoin_machine::{Answer as Told, Event, Failure, Issue, OpNo, Payload, Recollection, RunId, SignalId};
 use std::collections::BTreeMap;
 
@@ -95,25 +94,19 @@ impl Memo {
     }
 
     fn answered(&mut self, event: &Event, signals: &BTreeMap<SignalId, &Payload>) {
-        let (op, answer) = match event {
-            Event::StepCompleted { op, output } | Event::ChildCompleted { op, output } => {
-                (op, Recollection::Value(output.clone()))
+        // Who was not answered in time is asked again.
+        let Some(told) = event.answer().filter(|_| !matches!(event, Event::ApprovalExpired { .. })) else { return };
+        match told {
+            Told::Resolved { op, result: Ok(output) } => self.know(op, Recollection::Value(output)),
+            Told::Signal { op, id } => {
+                if let Some(payload) = signals.get(&id) {
+                    self.know(op, Recollection::Value((*payload).clone()));
+                }
             }
-            Event::TimerFired { op } => (op, Recollection::Value(Payload::from(Vec::new()))),
-            Event::SignalDelivered { op, id } => match signals.get(id) {
-                Some(payload) => (op, Recollection::Value((*payload).clone())),
-                None => return,
-            },
-            Event::SignalTimedOut { op } => (op, Recollection::Nothing),
-            Event::ApprovalDecided { op, verdict } => (op, Recollection::Verdict((**verdict).clone())),
-            Event::HandoffEnded { op, by, note } => {
-                let comment = note.as_ref().and_then(|note| String::from_utf8(note.bytes().to_vec()).ok());
-                let verdict = Verdict { answer: String::new(), by: by.clone(), comment };
-                (op, Recollection::Verdict(verdict))
-            }
-            _ => return,
-        };
-        self.know(*op, answer);
+            Told::NoSignal { op } => self.know(op, Recollection::Nothing),
+            Told::Decided { op, verdict } => self.know(op, Recollection::Verdict(*verdict)),
+            Told::Resolved { result: Err(_), .. } | Told::Spawned { .. } | Told::Start | Told::Cancel => {}
+        }
     }
 
     fn know(&mut self, op: OpNo, answer: Recollection) {
@@ -168,25 +161,13 @@ impl Order {
             self.lost |= self.open.values().any(|then| *then < self.answers);
             self.open.insert(op, self.answers);
         }
-        if let Some(op) = event.answer().as_ref().and_then(answered)
+        if let Some(op) = event.answer().and_then(|told| told.op())
             && self.open.remove(&op).is_some()
         {
             self.answers += 1;
             self.lost |= self.open.keys().next().is_some_and(|first| *first < op);
         }
         self.lost
-    }
-}
-
-/// The operation that an answer is for.
-fn answered(answer: &Told) -> Option<OpNo> {
-    match answer {
-        Told::Resolved { op, .. }
-        | Told::Signal { op, .. }
-        | Told::NoSignal { op }
-        | Told::Spawned { op, .. }
-        | Told::Decided { op, .. } => Some(*op),
-        Told::Start | Told::Cancel => None,
     }
 }
 

@@ -4,6 +4,7 @@ use super::Source;
 use crate::error::Trouble;
 use crate::find::{self, Beginning, Found};
 use crate::output::{Column, Console, Fit, Table, printable, time};
+use crate::wire::sort_name;
 use clap::Args;
 use rejoin::{Message, Sort, Speaker};
 use serde::Serialize;
@@ -92,16 +93,6 @@ fn speaker(message: &Message) -> (&'static str, Option<&str>) {
     }
 }
 
-fn sort(sort: Sort) -> &'static str {
-    match sort {
-        Sort::Said => "said",
-        Sort::Reply => "reply",
-        Sort::Task => "task",
-        Sort::Handoff => "handoff",
-        Sort::HandoffEnd => "handoff-end",
-    }
-}
-
 /// What was said, in words: a task's description, what is shown when a person takes over.
 fn words(message: &Message) -> String {
     let field = |name: &str| message.content.as_ref().ok().and_then(|content| content.get(name)?.as_str());
@@ -126,7 +117,7 @@ fn view(message: &Message) -> MessageView<'_> {
         at: time(message.at),
         speaker,
         name,
-        sort: sort(message.sort),
+        sort: sort_name(message.sort),
         content: message.content.as_ref().ok(),
         failure: failure.map(|failure| FailureView { code: failure.code(), message: failure.message() }),
         run: message.run.map(|run| run.to_string()),

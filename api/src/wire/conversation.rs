@@ -88,7 +88,8 @@ fn speaker_name(speaker: &Speaker) -> &str {
     }
 }
 
-fn sort_name(sort: Sort) -> &'static str {
+/// What a message is, as both the events and the messages of a conversation show it.
+pub(crate) fn sort_name(sort: Sort) -> &'static str {
     match sort {
         Sort::Said => "said",
         Sort::Reply => "reply",

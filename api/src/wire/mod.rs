@@ -11,6 +11,7 @@ mod state;
 mod verify;
 mod why;
 
+pub(crate) use conversation::sort_name;
 pub(crate) use event::EventView;
 pub(crate) use import::ImportView;
 pub(crate) use operations::Operations;

@@ -52,6 +52,20 @@ pub enum Answer {
     Cancel,
 }
 
+impl Answer {
+    /// The operation that it is for.
+    pub fn op(&self) -> Option<OpNo> {
+        match self {
+            Answer::Resolved { op, .. }
+            | Answer::Signal { op, .. }
+            | Answer::NoSignal { op }
+            | Answer::Spawned { op, .. }
+            | Answer::Decided { op, .. } => Some(*op),
+            Answer::Start | Answer::Cancel => None,
+        }
+    }
+}
+
 impl Event {
     /// What the handler is told of it, if anything.
     #[expect(clippy::too_many_lines, reason = "a line for each event, so that none is forgotten")]

@@ -232,14 +232,6 @@ impl Engine {
         Ok(Document { log: Some(shared.log.clone()), project: shared.project.clone(), stored })
     }
 
-    /// What of the documents that are given is not kept, in words.
-    pub(super) fn missing_document(&self, given: &Given) -> Option<String> {
-        let shared = &self.shared;
-        let kept = |address| shared.log.head(StreamId(document_id(&shared.project, address).0)).is_some();
-        let lost = given.documents.iter().find(|document| !kept(&document.address))?;
-        Some(format!("document {:?}", lost.name))
-    }
-
     /// Deletes a document. Runs that were given it and have not read it cannot any more.
     ///
     /// # Errors

@@ -7,11 +7,13 @@ use crate::context::{ANSWER, Deferred};
 use crate::error::{RunError, TriggerError};
 use crate::failure::{Failure, decode, encode};
 use crate::history::Entry;
+use crate::projection::lost_document;
 use crate::runtime::Input;
 use crate::why::Why;
 use rejoin_machine::brief::{Brief, Callee, Given, Terms};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::{Command, Origin, Outcome, Payload, RunId, SignalId, Span, Status, Timestamp, Trigger};
+use rejoin_store::StreamId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::IntoFuture;
@@ -94,7 +96,8 @@ impl<O> TriggerRequest<O> {
             None => new_id(now, || shared.ports.entropy.next()),
         };
         let given = Given { job: self.job, by_default: resolved.by_default, ..self.given };
-        let callee = Callee { missing: self.engine.missing_document(&given), ..resolved.callee };
+        let missing = lost_document(&shared.project, &given, |id| shared.log.head(StreamId(id.0)).is_some());
+        let callee = Callee { missing, ..resolved.callee };
         let brief = Brief::of_root(Terms { callee: callee.clone(), given }, None, now);
         brief.check(&target.name, &callee, &shared.settings.limits).map_err(TriggerError::Limit)?;
         let trigger = Trigger {

@@ -3,7 +3,7 @@
 use super::load::history;
 use super::shard::{Shard, Work};
 use crate::activation::{Activation, Commission, Lookup, another_person};
-use crate::projection::{RunRow, document_id};
+use crate::projection::{RunRow, lost_document};
 use crate::replay;
 use crate::retry::Memo;
 use rejoin_machine::brief::{Given, Role, Share};
@@ -19,9 +19,7 @@ impl Lookup for Shard {
         {
             return Some(format!("conversation {conversation} of tasks that is open"));
         }
-        let kept = |address: &[u8; 32]| self.knows(document_id(project, address));
-        let lost = given.documents.iter().find(|document| !kept(&document.address))?;
-        Some(format!("document {:?}", lost.name))
+        lost_document(project, given, |document| self.knows(document))
     }
 
     fn untold(&self, project: &str, notice: &Notice) -> Option<Failure> {
