@@ -210,8 +210,14 @@ impl Activation {
         }
         let fed = !self.unfed.is_empty();
         self.settle(now, around).map_err(Trouble::Misuse)?;
-        while let Some(issue) = self.next_issue() {
-            self.decide_issue(issue, now, limits, lookup, &mut advance);
+        loop {
+            while let Some(issue) = self.next_issue() {
+                self.decide_issue(issue, now, limits, lookup, &mut advance);
+                self.settle(now, around).map_err(Trouble::Misuse)?;
+            }
+            if !self.recollect(now, limits, &mut advance) {
+                break;
+            }
             self.settle(now, around).map_err(Trouble::Misuse)?;
         }
         if let Some(handler) = &self.handler {
@@ -269,6 +275,7 @@ impl Activation {
         let (asked, retries) = match self.memo.recall(&issue) {
             Recall::Anew => (Command::Issue(issue), None),
             Recall::Answer { op, what, answer } => (Command::Recall { op, what, answer }, None),
+            Recall::InTurn { op, what, input } => (Command::AwaitRecall { op, what, input }, None),
             Recall::Child(child) => (Command::Issue(issue), Some(child)),
         };
         let decided = self.run.decide(asked, now, limits).or_else(|rejection| {
@@ -286,6 +293,20 @@ impl Activation {
         if matches!(self.run.status(), Status::Closed(_)) {
             self.discard_handler();
         }
+    }
+
+    /// Gives a handler that asks for nothing more the next of what the run knew that this one does again. Whether there was
+    /// something.
+    fn recollect(&mut self, now: Timestamp, limits: &Limits, advance: &mut Advance) -> bool {
+        let due = self.memo.next(&self.run);
+        let mut some = false;
+        for (op, answer) in due {
+            for event in self.run.decide(Command::DeliverRecall { op, answer }, now, limits).unwrap_or_default() {
+                self.happen(event, now, advance);
+                some = true;
+            }
+        }
+        some
     }
 
     fn is_task(&self) -> bool {

@@ -113,7 +113,7 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         }
         Event::HandoffStarted { op, .. } | Event::HandoffRefused { op, .. } => format!("a handoff (operation {op})"),
         Event::UsageRecorded(_) => "usage to be noted".to_owned(),
-        Event::Recalled { what, .. } => what.clone(),
+        Event::Recalled { what, .. } | Event::RecallAwaited { what, .. } => what.clone(),
         Event::CallCancelled { op, .. } => format!("the call {op} cancelled"),
         Event::GroupFormed { op, name, .. } => format!("group {name:?} (operation {op})"),
         Event::OperationDropped { op } => format!("operation {op} dropped"),
@@ -157,6 +157,7 @@ pub(crate) fn asked(event: &Event) -> Option<String> {
         | Event::HandoffEnded { .. }
         | Event::CallShielded { .. }
         | Event::Retries { .. }
+        | Event::RecallDelivered { .. }
         | Event::CallInterrupted { .. }
         | Event::Streamed { .. } => return None,
     })
@@ -182,6 +183,14 @@ pub(crate) fn asks(issue: &Issue) -> String {
         Issue::ContinueAsNew { .. } => "to continue as new".to_owned(),
         Issue::Return(Ok(_)) => "the end, with a value".to_owned(),
         Issue::Return(Err(failure)) => format!("the end, with a failure ({})", failure.message),
+    }
+}
+
+/// A digest of what a child is to be given, if one is asked for.
+pub(crate) fn input_digest(issue: &Issue) -> Option<u64> {
+    match issue {
+        Issue::Call { input, .. } => Some(input.digest()),
+        _ => None,
     }
 }
 
@@ -219,6 +228,7 @@ pub(crate) fn fits(issue: &Issue, event: &Event) -> bool {
         }
         (Issue::Use(usage), Event::UsageRecorded(was)) => usage == was,
         (issue, Event::Recalled { what, .. }) => asks(issue) == *what,
+        (issue, Event::RecallAwaited { what, input, .. }) => asks(issue) == *what && input_digest(issue) == *input,
         (Issue::CancelCall { op, .. }, Event::CallCancelled { op: was, .. }) => op == was,
         (Issue::Group { op, name, members, .. }, Event::GroupFormed { op: was, name: named, members: these, .. }) => {
             op == was && name == named && members == these

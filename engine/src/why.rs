@@ -314,7 +314,7 @@ pub fn why(stand: &Stand, now: Timestamp, others: impl Fn(RunId) -> Other) -> Wh
 
 /// What a handler waits for.
 fn open(stand: &Stand, now: Timestamp, others: &impl Fn(RunId) -> Other) -> Vec<Waiting> {
-    let waiting = |(number, op): (OpNo, &Op)| {
+    let waiting = |(number, op): (OpNo, &Op)| -> Option<Waiting> {
         let since = stand.since.get(&number).copied().unwrap_or(stand.changed);
         let (on, until, by) = match op {
             Op::Step(step) => {
@@ -338,11 +338,13 @@ fn open(stand: &Stand, now: Timestamp, others: &impl Fn(RunId) -> Other) -> Vec<
                 (on, pending.approval.expires_at, By::Person)
             }
             Op::Handoff { .. } => (On::Handoff, None, By::Person),
+            // It is answered in the transition that asks for it.
+            Op::Recalled => return None,
             Op::Signal { name, deadline } => (On::Signal { name: name.clone() }, *deadline, By::Sender),
         };
-        Waiting { on, since, until, by }
+        Some(Waiting { on, since, until, by })
     };
-    stand.run.operations().map(waiting).collect()
+    stand.run.operations().filter_map(waiting).collect()
 }
 
 /// The children whose end a cancelled run waits for.

@@ -64,7 +64,9 @@ JSON: one object a line, oldest first:
     PersonNotTold, HandoffRefused
                        op, FAILURE
     UsageRecorded      input_tokens, output_tokens, cost_micros
+    RecallAwaited      op, what
     Recalled           op, what, and value, child, answer or FAILURE
+    RecallDelivered    op, and value, child, answer or FAILURE
     Retries            retried, incarnation
     Suspended          due_at
   FAILURE is kind, code, message, retryable, failure_details. A field that has no value is left out. Inputs, outputs

@@ -32,19 +32,22 @@ pub(super) fn of_turns(event: &Event, operations: &mut Operations) -> Details {
             .number("input_tokens", usage.input_tokens)
             .number("output_tokens", usage.output_tokens)
             .number("cost_micros", usage.cost_micros),
-        Event::Recalled { op, what, answer } => {
-            let details = none.op(*op).text("what", what);
-            match answer {
-                Recollection::Value(value) => details.payload("value", value),
-                Recollection::Spawned(child) => details.run("child", *child),
-                Recollection::Verdict(verdict) => details.text("answer", &verdict.answer),
-                Recollection::Nothing => details,
-                Recollection::Failed(failure) => details.failure(failure),
-            }
-        }
+        Event::RecallAwaited { op, what, .. } => none.op(*op).text("what", what),
+        Event::Recalled { op, what, answer } => recalled(none.op(*op).text("what", what), answer),
+        Event::RecallDelivered { op, answer } => recalled(none.op(*op), answer),
         Event::Retries { run, incarnation } => none.run("retried", *run).number("incarnation", *incarnation),
         // The rest has its words elsewhere.
         _ => none,
+    }
+}
+
+fn recalled(details: Details, answer: &Recollection) -> Details {
+    match answer {
+        Recollection::Value(value) => details.payload("value", value),
+        Recollection::Spawned(child) => details.run("child", *child),
+        Recollection::Verdict(verdict) => details.text("answer", &verdict.answer),
+        Recollection::Nothing => details,
+        Recollection::Failed(failure) => details.failure(failure),
     }
 }
 

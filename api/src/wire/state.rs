@@ -64,6 +64,7 @@ fn open(number: OpNo, op: &Op) -> Details {
             .json("persons", &pending.approval.persons)
             .given(pending.approval.expires_at, |it, until| it.time("until", until)),
         Op::Handoff { since, .. } => kind("handoff").time("since", *since),
+        Op::Recalled => kind("recalled"),
         Op::Signal { name, deadline } => {
             kind("signal").text("name", name).given(*deadline, |it, until| it.time("until", until))
         }

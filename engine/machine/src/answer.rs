@@ -96,7 +96,7 @@ impl Event {
                 let verdict = Verdict { answer: String::new(), by: by.clone(), comment };
                 Some(Answer::Decided { op: *op, verdict: Box::new(verdict) })
             }
-            Event::Recalled { op, answer, .. } => Some(match answer {
+            Event::Recalled { op, answer, .. } | Event::RecallDelivered { op, answer } => Some(match answer {
                 Recollection::Value(value) => Answer::Resolved { op: *op, result: Ok(value.clone()) },
                 Recollection::Spawned(child) => Answer::Spawned { op: *op, child: *child },
                 Recollection::Verdict(verdict) => Answer::Decided { op: *op, verdict: Box::new(verdict.clone()) },
@@ -143,6 +143,7 @@ impl Event {
             | Event::CallShielded { .. }
             | Event::CallInterrupted { .. }
             | Event::UsageRecorded(_)
+            | Event::RecallAwaited { .. }
             | Event::Retries { .. } => None,
         }
     }

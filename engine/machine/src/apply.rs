@@ -69,6 +69,7 @@ impl Run {
             | Event::CallShielded { .. }
             | Event::UsageRecorded(_)
             | Event::Recalled { .. }
+            | Event::RecallAwaited { .. }
             | Event::OperationDropped { .. }
             | Event::PatchMarked { .. } => self.is_active() && !wedged,
             // What it is handed, as long as it is told.
@@ -88,6 +89,7 @@ impl Run {
             | Event::SignalDelivered { .. }
             | Event::SignalTimedOut { .. }
             | Event::HandoffEnded { .. }
+            | Event::RecallDelivered { .. }
             | Event::CallInterrupted { .. } => self.is_active(),
             Event::Admitted { .. } => self.awaits_turn(),
             Event::Retries { .. } => matches!(self.status, Status::Created) && self.history <= 2 && !wedged,
@@ -216,6 +218,10 @@ impl Run {
             | Event::PersonNotTold { op, .. }
             | Event::HandoffRefused { op, .. }
             | Event::Recalled { op, .. } => self.opens(*op) && self.number(*op),
+            Event::RecallAwaited { op, .. } => self.opens(*op) && self.open(*op, Op::Recalled),
+            Event::RecallDelivered { op, .. } => {
+                matches!(self.ops.get(op), Some(Op::Recalled)) && self.close(*op).is_some()
+            }
             Event::HandoffStarted { op, handoff } => self.opens(*op) && self.add_handoff(*op, handoff, time),
             Event::HandoffEnded { op, .. } => {
                 matches!(self.ops.get(op), Some(Op::Handoff { .. })) && self.close(*op).is_some()

@@ -143,12 +143,29 @@ pub enum Command {
         /// What they say to the flow that goes on.
         note: Option<Payload>,
     },
-    /// An operation that was just opened is answered as it was before, in the run that this one does again.
+    /// The handler asks for what the run that this one does again has asked for, and hears at once what that one has heard at
+    /// once.
     Recall {
         /// The operation.
         op: OpNo,
         /// What it is.
         what: String,
+        /// The answer.
+        answer: Recollection,
+    },
+    /// The handler asks for what the run that this one does again has asked for. The answer follows, in its turn.
+    AwaitRecall {
+        /// The operation.
+        op: OpNo,
+        /// What it is.
+        what: String,
+        /// A digest of what a child would be given.
+        input: Option<u64>,
+    },
+    /// An operation is answered as it was before.
+    DeliverRecall {
+        /// The operation.
+        op: OpNo,
         /// The answer.
         answer: Recollection,
     },

@@ -53,6 +53,12 @@ impl Run {
                 self.check_new_operation(op, limits)?;
                 Ok(vec![Event::Recalled { op, what, answer }])
             }
+            Command::AwaitRecall { op, what, input } => {
+                self.check_new_operation(op, limits)?;
+                Ok(vec![Event::RecallAwaited { op, what, input }])
+            }
+            Command::DeliverRecall { op, .. } if !self.is_active() || !self.awaits_recall(op) => Err(Rejection::Stale),
+            Command::DeliverRecall { op, answer } => Ok(vec![Event::RecallDelivered { op, answer }]),
             Command::Issue(issue) => self.issue(issue, now, limits),
         }
     }
@@ -178,7 +184,7 @@ impl Run {
             Op::Timer { .. } => Ok(vec![Event::TimerFired { op }]),
             Op::Signal { .. } => Ok(vec![Event::SignalTimedOut { op }]),
             Op::Approval(_) => Ok(vec![Event::ApprovalExpired { op }]),
-            Op::Handoff { .. } => Err(Rejection::NothingDue),
+            Op::Handoff { .. } | Op::Recalled => Err(Rejection::NothingDue),
         }
     }
 
@@ -267,6 +273,8 @@ impl Run {
             | Event::CallShielded { .. }
             | Event::UsageRecorded(_)
             | Event::Recalled { .. }
+            | Event::RecallAwaited { .. }
+            | Event::RecallDelivered { .. }
             | Event::Retries { .. } => Vec::new(),
         }
     }
@@ -281,7 +289,12 @@ impl Run {
         };
         let steps = self.ops.iter().filter(|_| self.executes_steps()).filter_map(|(op, pending)| match pending {
             Op::Step(step) => Some(Effect::RunStep(step.task(*op))),
-            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) | Op::Handoff { .. } => None,
+            Op::Call { .. }
+            | Op::Timer { .. }
+            | Op::Signal { .. }
+            | Op::Approval(_)
+            | Op::Handoff { .. }
+            | Op::Recalled => None,
         });
         let calls = self.ops.values().filter(|_| !self.holds_answers()).filter_map(|pending| match pending {
             Op::Call { child, cancelled: Some(reason), .. } => {
@@ -292,7 +305,8 @@ impl Run {
             | Op::Timer { .. }
             | Op::Signal { .. }
             | Op::Approval(_)
-            | Op::Handoff { .. } => None,
+            | Op::Handoff { .. }
+            | Op::Recalled => None,
         });
         start.into_iter().chain(cancels).chain(calls).chain(steps)
     }

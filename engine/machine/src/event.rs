@@ -415,7 +415,7 @@ pub enum Event {
     },
     /// What something of the run has cost. From running.
     UsageRecorded(Usage),
-    /// An operation was answered as in the run that this one does again; nothing was executed for it. From running.
+    /// An operation was answered at once, as in the run that this one does again; nothing was executed for it. From running.
     Recalled {
         /// The operation.
         op: OpNo,
@@ -431,5 +431,21 @@ pub enum Event {
         run: RunId,
         /// Its last incarnation.
         incarnation: u32,
+    },
+    /// An operation will be answered as in the run that this one does again; nothing is executed for it. From running.
+    RecallAwaited {
+        /// The operation.
+        op: OpNo,
+        /// What it is: a step or a call, with its name, say.
+        what: String,
+        /// A digest of what a child would be given.
+        input: Option<u64>,
+    },
+    /// An operation was answered as in the run that this one does again, when its turn came. While it is open.
+    RecallDelivered {
+        /// The operation.
+        op: OpNo,
+        /// The answer.
+        answer: Recollection,
     },
 }

@@ -87,6 +87,8 @@ impl Event {
             Event::CallInterrupted { .. } => "CallInterrupted",
             Event::UsageRecorded(_) => "UsageRecorded",
             Event::Recalled { .. } => "Recalled",
+            Event::RecallAwaited { .. } => "RecallAwaited",
+            Event::RecallDelivered { .. } => "RecallDelivered",
             Event::Retries { .. } => "Retries",
         }
     }

@@ -39,6 +39,8 @@ pub enum Op {
         /// Since when.
         since: Timestamp,
     },
+    /// The run that this one does again knows the answer, which comes in its turn.
+    Recalled,
     /// A wait for a signal.
     Signal {
         /// Its name.
@@ -56,7 +58,7 @@ impl Op {
             Op::Call { deadline, .. } | Op::Signal { deadline, .. } => *deadline,
             Op::Timer { at } => Some(*at),
             Op::Approval(pending) => pending.approval.expires_at,
-            Op::Handoff { .. } => None,
+            Op::Handoff { .. } | Op::Recalled => None,
         }
     }
 }
@@ -93,7 +95,7 @@ impl Run {
                 }
             }
             Op::Call { .. } => drop(self.shielded.remove(&op)),
-            Op::Timer { .. } | Op::Handoff { .. } => {}
+            Op::Timer { .. } | Op::Handoff { .. } | Op::Recalled => {}
         }
         if let Some(deadline) = closed.deadline() {
             self.due.remove(&(deadline, Due::Op(op)));

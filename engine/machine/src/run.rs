@@ -283,11 +283,21 @@ impl Run {
         self.ops.iter().map(|(op, pending)| (*op, pending))
     }
 
+    /// Whether the answer to an operation is known from before, and its turn has not come.
+    pub fn awaits_recall(&self, op: OpNo) -> bool {
+        matches!(self.ops.get(&op), Some(Op::Recalled))
+    }
+
     /// A step that is pending.
     pub fn step(&self, op: OpNo) -> Option<&Step> {
         match self.ops.get(&op)? {
             Op::Step(step) => Some(step),
-            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) | Op::Handoff { .. } => None,
+            Op::Call { .. }
+            | Op::Timer { .. }
+            | Op::Signal { .. }
+            | Op::Approval(_)
+            | Op::Handoff { .. }
+            | Op::Recalled => None,
         }
     }
 

@@ -338,6 +338,7 @@ fn of_people(run: &Run) -> Vec<(&'static str, Event)> {
 fn of_conversations(run: &Run) -> Vec<(&'static str, Event)> {
     let open = op(run, |op| matches!(op, Op::Call { deadline: None, .. }));
     let handed = op(run, |op| matches!(op, Op::Handoff { .. }));
+    let recalled = op(run, |op| matches!(op, Op::Recalled));
     let known = |event: Event| (event.name(), event);
     let notice = Notice {
         conversation: keyed("talk"),
@@ -359,6 +360,8 @@ fn of_conversations(run: &Run) -> Vec<(&'static str, Event)> {
         known(Event::UsageRecorded(Usage::default())),
         known(Event::Retries { run: keyed("old"), incarnation: 0 }),
         known(Event::Recalled { op: OpNo(100), what: "step".into(), answer: Recollection::Nothing }),
+        known(Event::RecallAwaited { op: OpNo(100), what: "step".into(), input: None }),
+        known(Event::RecallDelivered { op: OpNo(recalled), answer: Recollection::Nothing }),
     ]
 }
 

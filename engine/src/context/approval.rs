@@ -10,6 +10,9 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+/// The code of the failure, where nobody answered in time.
+pub(crate) const EXPIRED: &str = "approval-expired";
+
 /// What people have answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -116,7 +119,7 @@ impl Future for Approval {
             }
             Reply::NoSignal => {
                 let message = "nobody answered in time".to_owned();
-                Err(Failure::make(FailureKind::TimedOut, "approval-expired".to_owned(), message, Value::Null, false))
+                Err(Failure::make(FailureKind::TimedOut, EXPIRED.to_owned(), message, Value::Null, false))
             }
             Reply::Resolved(Err(failure)) => Err(failure),
             Reply::Resolved(Ok(_)) | Reply::Spawned(_) => Err(Failure::permanent("an answer of another kind")),

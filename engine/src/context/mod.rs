@@ -14,6 +14,7 @@ mod step;
 mod task;
 mod waker;
 
+pub(crate) use approval::EXPIRED;
 pub use approval::{Approval, Decision};
 pub use call::{Call, Spawned};
 pub use conversation::{Contact, HandingOff, Release, Releasing, Shown, Telling};

@@ -166,7 +166,7 @@ impl Engine {
     /// [`RunError::NotFound`], or [`RunError::History`] if its history cannot be used.
     pub fn describe(&self, run: RunId) -> Result<RunInfo, RunError> {
         let row = self.row(run)?.ok_or(RunError::NotFound(run))?;
-        let waits = self.fold(run, &row)?.operations().map(|(_, op)| wait_of(op)).collect();
+        let waits = self.fold(run, &row)?.operations().filter_map(|(_, op)| wait_of(op)).collect();
         Ok(RunInfo { id: run, row, waits })
     }
 
@@ -263,8 +263,8 @@ fn matches(filter: &Filter, row: &RunRow) -> bool {
         && filter.label.as_ref().is_none_or(|label| row.labels.contains(label))
 }
 
-fn wait_of(op: &Op) -> Wait {
-    match op {
+fn wait_of(op: &Op) -> Option<Wait> {
+    Some(match op {
         Op::Step(step) => Wait::Step {
             name: step.name.clone(),
             attempt: step.attempt,
@@ -278,7 +278,9 @@ fn wait_of(op: &Op) -> Wait {
         Op::Approval(pending) => {
             Wait::Approval { question: pending.approval.question.clone(), until: pending.approval.expires_at }
         }
-    }
+        // It is answered in the transition that asks for it.
+        Op::Recalled => return None,
+    })
 }
 
 /// A reader that sleeps until there is more to read. It neither skips nor repeats.

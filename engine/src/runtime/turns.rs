@@ -9,7 +9,7 @@ use crate::retry::Memo;
 use rejoin_machine::brief::{Given, Role, Share};
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::conversation::{self, Message, Sort, Speaker};
-use rejoin_machine::{Command, Failure, FailureKind, Notice, Run, RunId, Status};
+use rejoin_machine::{Command, Failure, FailureKind, Notice, Run, RunId, Status, Trigger};
 use rejoin_store::StreamId;
 
 impl Lookup for Shard {
@@ -96,7 +96,7 @@ impl Shard {
         }
     }
 
-    /// A run that does another one again draws the same numbers.
+    /// A run that does another one again begins where the last incarnation of that one did, and draws the same numbers.
     fn prepare_retry(&self, commission: &mut Commission) {
         let Some((of, last)) = &mut commission.retries else { return };
         if let Ok(old) = history(&*self.log, *of).map(|history| replay::state(*of, &history))
@@ -108,7 +108,8 @@ impl Shard {
                 return;
             }
             *last = old.run.incarnation();
-            commission.trigger.seed = old.run.trigger().seed;
+            let Trigger { input, seed, .. } = old.run.trigger().clone();
+            (commission.trigger.input, commission.trigger.seed) = (input, seed);
         }
     }
 

@@ -137,6 +137,13 @@ pub enum Do {
     },
     /// The end, as a failure.
     Fail,
+    /// The end, as the failure of a child.
+    Break {
+        /// What the child does, which ends in a failure.
+        program: Vec<Do>,
+        /// Whether an agent is asked to do it.
+        agent: bool,
+    },
     /// Asks to be cancelled, and counts when it is.
     CancelMe {
         /// Which counter.
@@ -225,21 +232,14 @@ pub struct Root {
 impl Root {
     /// Whether it is done again when it has failed, and nothing of it may happen twice: all that it did before, it knows.
     pub fn retry(&self) -> bool {
-        let Some((Do::Fail, before)) = self.program.split_last() else { return false };
-        !self.delete && self.deadline.is_none() && self.cancel.is_none() && is_calm(before)
+        let fails = matches!(self.program[..], [.., Do::Draw, Do::Fail] | [.., Do::Break { .. }]);
+        fails && !self.delete && self.deadline.is_none() && self.cancel.is_none()
     }
 }
 
-/// Whether nothing in it fails, depends on time, or happens side by side, where a retry does more again.
-fn is_calm(ops: &[Do]) -> bool {
-    ops.iter().all(|op| match op {
-        Do::Lose { .. } | Do::CallSelf | Do::Within { .. } | Do::Fail | Do::CancelMe { .. } => false,
-        Do::Group { .. } | Do::Together { .. } | Do::Race { .. } => false,
-        Do::Call { program, patience, .. } => patience.is_none() && is_calm(program),
-        Do::Assign { tasks } => tasks.len() <= 2 && tasks.iter().all(|task| is_calm(task)),
-        Do::Transfer { program } => is_calm(program),
-        _ => true,
-    })
+/// Whether it comes to its last line.
+fn goes_on(ops: &[Do]) -> bool {
+    !ops.iter().any(|op| matches!(op, Do::Fail | Do::Break { .. } | Do::CancelMe { .. }))
 }
 
 /// The roots of a seed: a few small ones, or one large one.
@@ -274,10 +274,25 @@ fn root(chance: &mut Chance, size: u64) -> Root {
         delete: chance.often(300),
         pause: chance.often(200),
     };
-    if root.pause && is_calm(&root.program) {
-        root.program.push(Do::Fail);
+    if root.pause && goes_on(&root.program) {
+        root.program.extend(failing(chance, 1, &mut budget));
     }
     root
+}
+
+/// A failure, often of something further down, where other things were done before. It is not that of what came before: the
+/// program goes on from there.
+fn failing(chance: &mut Chance, level: usize, budget: &mut u64) -> Vec<Do> {
+    if level > 2 || chance.often(400) {
+        return vec![Do::Draw, Do::Fail];
+    }
+    let mut program = sequence(chance, level, true, budget);
+    if goes_on(&program) {
+        program.extend(failing(chance, level + 1, budget));
+    } else {
+        program = vec![Do::Fail];
+    }
+    vec![Do::Break { program, agent: chance.often(300) }]
 }
 
 /// What comes one after the other. Only at the top may a program end early, begin anew or take early signals.

@@ -117,6 +117,11 @@ pub(super) fn program(ops: &[Do], level: usize) -> Forecast {
                 all.end = End::Failed;
                 return all;
             }
+            Do::Break { program: of_child, .. } => {
+                all.counts.also(&program(of_child, level + 1).counts);
+                all.end = End::Failed;
+                return all;
+            }
             Do::CancelMe { counter } => {
                 all.counts.add(*counter, 1);
                 all.end = End::Cancelled;
@@ -214,6 +219,6 @@ fn one(op: &Do, level: usize, all: &mut Forecast) {
         }
         Do::Say | Do::Tell | Do::Assign { .. } => {}
         Do::Emit | Do::Call { .. } | Do::Group { .. } | Do::Spawn { .. } | Do::Sleep { .. } | Do::Draw => {}
-        Do::Anew { .. } | Do::Fail | Do::CancelMe { .. } => {}
+        Do::Anew { .. } | Do::Fail | Do::Break { .. } | Do::CancelMe { .. } => {}
     }
 }

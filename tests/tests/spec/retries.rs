@@ -123,7 +123,7 @@ fn spec_h2_a_failed_run_is_done_again_from_the_step_that_failed() {
     assert_eq!(ledger.count("broken child"), 3);
     assert_eq!((runs_of(&simulation, "leaf").len(), runs_of(&simulation, "clerk").len()), (2, 1));
     let history = simulation.engine().history(id).unwrap();
-    let recalled = |event: &&Event| matches!(event, Event::Recalled { .. });
+    let recalled = |event: &&Event| matches!(event, Event::Recalled { .. } | Event::RecallDelivered { .. });
     assert_eq!(history.iter().flat_map(|entry| &entry.transition.events).filter(recalled).count(), 9);
     // What was recalled holds over a restart.
     drop(simulation);
@@ -201,4 +201,103 @@ fn spec_h2_failures_that_the_handler_went_on_from_are_recalled_too() {
     let again = retry(&mut simulation, id).unwrap();
     assert_eq!(failure(simulation.block_on(again.result()).unwrap()).code(), "last");
     assert_eq!((ledger.count("broken first"), ledger.count("fallback")), (1, 1));
+}
+
+#[test]
+fn spec_h2_branches_that_answered_out_of_order_are_not_done_again() {
+    let ledger = Outside::default();
+    let of_main = ledger.clone();
+    let app = builder().workflow(&MAIN, move |ctx: Context, _: u32| {
+        let ledger = of_main.clone();
+        async move {
+            let one = |name: &'static str, pause: u64| {
+                let (ctx, ledger) = (ctx.clone(), ledger.clone());
+                async move {
+                    ctx.sleep(minutes(pause)).await?;
+                    let stored = ledger.step(&ctx, name).await?;
+                    ctx.sleep(minutes(pause)).await?;
+                    ledger.step(&ctx, &format!("{stored} checked")).await
+                }
+            };
+            let (late, early, middle) = rejoin::join((one("late", 3), one("early", 1), one("middle", 2))).await;
+            let after = ledger.step(&ctx, "after").await?;
+            let last = ledger.step(&ctx, "broken last").await?;
+            Ok([late?, early?, middle?, after, last].join(", "))
+        }
+    });
+    let (result, mut simulation) = run(app);
+    assert_eq!(failure(result).code(), "broken");
+    ledger.mend();
+    let id = runs_of(&simulation, MAIN.name())[0].id;
+    let again = retry(&mut simulation, id).unwrap();
+    let result = simulation.block_on(again.result()).unwrap().unwrap();
+    assert_eq!(result, "late checked, early checked, middle checked, after, broken last");
+    for once in ["late", "early", "middle", "late checked", "early checked", "middle checked", "after"] {
+        assert_eq!(ledger.count(once), 1, "{once}");
+    }
+}
+
+#[test]
+fn spec_h2_of_a_group_that_failed_only_the_members_that_did_are_done_again() {
+    let ledger = Outside::default();
+    let (of_main, of_member) = (ledger.clone(), ledger.clone());
+    let app = builder()
+        .workflow(&OTHER, move |ctx: Context, n: u32| {
+            let ledger = of_member.clone();
+            async move {
+                ctx.sleep(minutes(n.into())).await?;
+                ledger.step(&ctx, if n == 2 { "broken member" } else { "member" }).await
+            }
+        })
+        .workflow(&MAIN, move |ctx: Context, _: u32| {
+            let ledger = of_main.clone();
+            async move {
+                ledger.step(&ctx, "before").await?;
+                let mut group = ctx.group("all");
+                for n in [9, 1, 2] {
+                    group.add(n.to_string(), ctx.call(&OTHER, n));
+                }
+                let answers = group.all().await?;
+                Ok(answers.values().map(|(_, answer)| answer.as_str()).collect::<Vec<_>>().join(" "))
+            }
+        });
+    let (result, mut simulation) = run(app);
+    assert_eq!(failure(result).code(), "group");
+    assert_eq!((ledger.count("before"), ledger.count("member"), ledger.count("broken member")), (1, 1, 1));
+    ledger.mend();
+    let id = runs_of(&simulation, MAIN.name())[0].id;
+    let again = retry(&mut simulation, id).unwrap();
+    assert_eq!(simulation.block_on(again.result()).unwrap().unwrap(), "member member broken member");
+    // The first member was cancelled, as the group failed: it had done nothing.
+    assert_eq!((ledger.count("before"), ledger.count("member"), ledger.count("broken member")), (1, 2, 2));
+}
+
+#[test]
+fn spec_h2_what_nobody_answered_in_time_is_asked_again() {
+    let ledger = Outside::default();
+    let of_main = ledger.clone();
+    let app = builder().person("ann").workflow(&MAIN, move |ctx: Context, _: u32| {
+        let ledger = of_main.clone();
+        async move {
+            // The handler goes on from the first that expires, and does not from the second.
+            let gone = ctx.approval("first?").answers(["yes"]).persons(["ann"]).within(minutes(1)).await.is_err();
+            let between = ledger.step(&ctx, "between").await?;
+            let asked = ctx.approval("second?").answers(["yes"]).persons(["ann"]).within(minutes(1)).await?;
+            Ok(format!("{gone} {between} {}", asked.answer))
+        }
+    });
+    let (result, mut simulation) = run(app);
+    assert_eq!(failure(result).code(), "approval-expired");
+    let id = runs_of(&simulation, MAIN.name())[0].id;
+    let again = retry(&mut simulation, id).unwrap();
+    simulation.settle();
+    let engine = simulation.engine();
+    let answered = async move {
+        let open = engine.approvals().unwrap();
+        assert_eq!(open.iter().map(|open| open.question.as_str()).collect::<Vec<_>>(), ["second?"]);
+        engine.decide(open[0].token, "ann", "yes", None).await.unwrap();
+        again.result().await
+    };
+    assert_eq!(simulation.block_on(answered).unwrap().unwrap(), "true between yes");
+    assert_eq!(ledger.count("between"), 1);
 }

@@ -50,6 +50,8 @@ enum Kind {
     Admit,
     Interrupt,
     Recall,
+    AwaitRecall,
+    DeliverRecall,
 }
 
 /// How often each is asked, of 256 times. What ends a life comes seldom, so that lives are long.
@@ -80,6 +82,8 @@ const KINDS: &[(u8, Kind)] = &[
     (1, Kind::Use),
     (1, Kind::Interrupt),
     (3, Kind::Recall),
+    (3, Kind::AwaitRecall),
+    (3, Kind::DeliverRecall),
     (4, Kind::CancelCall),
     (1, Kind::Group),
     (6, Kind::Drop),
@@ -218,6 +222,8 @@ fn of_turn(kind: Kind, dice: &mut Dice<'_>, op: OpNo, known: OpNo) -> Command {
         Kind::Use => Command::Issue(Issue::Use(usage(dice))),
         Kind::Admit => Command::Admit { messages: u64::from(dice.byte()), start: !dice.once_in(4) },
         Kind::Recall => Command::Recall { op, what: dice.name(), answer: recollection(dice) },
+        Kind::AwaitRecall => Command::AwaitRecall { op, what: dice.name(), input: dice.once_in(2).then_some(7) },
+        Kind::DeliverRecall => Command::DeliverRecall { op: known, answer: recollection(dice) },
         _ => Command::Interrupt,
     }
 }
@@ -233,7 +239,12 @@ fn attempt(dice: &mut Dice<'_>, run: &Run) -> (OpNo, u32) {
         .operations()
         .filter_map(|(op, pending)| match pending {
             Op::Step(step) => Some((op, step.attempt)),
-            Op::Call { .. } | Op::Timer { .. } | Op::Signal { .. } | Op::Approval(_) | Op::Handoff { .. } => None,
+            Op::Call { .. }
+            | Op::Timer { .. }
+            | Op::Signal { .. }
+            | Op::Approval(_)
+            | Op::Handoff { .. }
+            | Op::Recalled => None,
         })
         .collect();
     let (op, attempt) = if steps.is_empty() { (OpNo(0), 1) } else { dice.pick(&steps) };

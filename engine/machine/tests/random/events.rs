@@ -70,7 +70,7 @@ pub fn event(dice: &mut Dice<'_>, now: Timestamp) -> Event {
 }
 
 fn of_conversations(dice: &mut Dice<'_>) -> Event {
-    match dice.below(14) {
+    match dice.below(16) {
         0 => Event::Conversation(Box::new(change(dice))),
         12 => Event::Retries { run: RunId([4; 16]), incarnation: 0 },
         1 => Event::Admitted { messages: u64::from(dice.byte()) },
@@ -84,6 +84,8 @@ fn of_conversations(dice: &mut Dice<'_>) -> Event {
         9 => Event::CallInterrupted { op: op(dice) },
         10 => Event::UsageRecorded(usage(dice)),
         11 => Event::Recalled { op: op(dice), what: dice.name(), answer: recollection(dice) },
+        13 => Event::RecallAwaited { op: op(dice), what: dice.name(), input: dice.once_in(2).then_some(7) },
+        14 => Event::RecallDelivered { op: op(dice), answer: recollection(dice) },
         _ => Event::Briefed(Box::new(Brief { kind: Kind::Conversation, ..Brief::default() })),
     }
 }

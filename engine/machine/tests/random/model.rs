@@ -42,6 +42,8 @@ enum Pending {
     },
     /// A person has the conversation.
     Handoff,
+    /// What another run knew.
+    Recall,
 }
 
 /// A run as its events alone say.
@@ -242,6 +244,8 @@ impl Model {
                 *cancelled = true;
             }
             Event::HandoffStarted { op, handoff } if !handoff.for_good => self.open(*op, Pending::Handoff),
+            Event::RecallAwaited { op, .. } => self.open(*op, Pending::Recall),
+            Event::RecallDelivered { op, .. } => assert!(matches!(self.close(*op), Pending::Recall), "no recall"),
             Event::HandoffEnded { op, .. } => assert!(matches!(self.close(*op), Pending::Handoff), "no handoff"),
             Event::PersonTold { op, .. }
             | Event::PersonNotTold { op, .. }
@@ -436,7 +440,8 @@ impl Model {
             | Pending::Timer { .. }
             | Pending::Wait { .. }
             | Pending::Question { .. }
-            | Pending::Handoff => None,
+            | Pending::Handoff
+            | Pending::Recall => None,
         };
         self.pending.iter().filter_map(step).collect()
     }
@@ -455,7 +460,7 @@ impl Model {
             }
             Pending::Call { deadline, .. } | Pending::Wait { deadline, .. } => [*deadline, None],
             Pending::Timer { at } => [Some(*at), None],
-            Pending::Handoff => [None, None],
+            Pending::Handoff | Pending::Recall => [None, None],
         };
         let worked = self.started.zip(self.brief.work_limit).map(|(started, limit)| started.after(limit));
         let run = match self.life {

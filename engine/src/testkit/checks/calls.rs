@@ -215,7 +215,9 @@ impl<'a> Calls<'a> {
         if !linked {
             report.say("E6", format_args!("record {record}: child {child} names another call as its parent"));
         }
-        if !trusted || of_child.target != *target || of_child.input.digest() != *input_digest {
+        // One that does again what had continued as new begins with what the last incarnation was given.
+        let given = of_child.input.digest() == *input_digest || self.all.get(child).is_some_and(|it| goes_on(it));
+        if !trusted || of_child.target != *target || !given {
             report.say("E16", format_args!("record {record}: child {child} was not given what its caller has"));
         }
     }
@@ -326,4 +328,10 @@ fn parent(run: RunId, history: &[Entry], all: &Histories, report: &mut Report<'_
     if !events(of_parent).any(|(_, event)| knows(event)) {
         report.say("E6", format_args!("its parent {} does not know it", parent.run));
     }
+}
+
+/// Whether a run does again what had continued as new.
+fn goes_on(history: &[Entry]) -> bool {
+    let first = history.first().map_or(&[][..], |entry| &entry.transition.events);
+    first.iter().any(|event| matches!(event, Event::Retries { incarnation: 1.., .. }))
 }

@@ -15,6 +15,7 @@ enum Kind {
     Signal,
     Approval,
     Handoff,
+    Recall,
 }
 
 #[derive(Default)]
@@ -157,6 +158,7 @@ fn opens(event: &Event) -> Option<(OpNo, Option<Kind>)> {
         Event::TimerSet { op, .. } => Some((*op, Some(Kind::Timer))),
         Event::SignalAwaited { op, .. } => Some((*op, Some(Kind::Signal))),
         Event::ApprovalRequested { op, .. } => Some((*op, Some(Kind::Approval))),
+        Event::RecallAwaited { op, .. } => Some((*op, Some(Kind::Recall))),
         Event::HandoffStarted { op, handoff } => Some((*op, (!handoff.for_good).then_some(Kind::Handoff))),
         Event::GroupFormed { op, .. }
         | Event::ApprovalRefused { op, .. }
@@ -180,6 +182,7 @@ fn closes(event: &Event) -> Option<(OpNo, Kind)> {
         Event::SignalDelivered { op, .. } | Event::SignalTimedOut { op } => Some((*op, Kind::Signal)),
         Event::ApprovalDecided { op, .. } | Event::ApprovalExpired { op } => Some((*op, Kind::Approval)),
         Event::HandoffEnded { op, .. } => Some((*op, Kind::Handoff)),
+        Event::RecallDelivered { op, .. } => Some((*op, Kind::Recall)),
         _ => None,
     }
 }
