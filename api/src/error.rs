@@ -52,6 +52,10 @@ pub(crate) enum Trouble {
          imported"
     )]
     Conflict { line: u64, run: RunId, version: u64 },
+    #[error("{0}; give a folder with rejoin.yaml and workflows, or one file")]
+    NoProject(String),
+    #[error("the definitions have {errors} errors and {warnings} warnings; mend them first")]
+    Definitions { errors: usize, warnings: usize },
     #[error("failed to keep the lines in a temporary file ({0}); nothing was imported")]
     Spool(io::Error),
     #[error("failed to import after {written} records: {reason}; give the same file again to go on")]

@@ -11,6 +11,7 @@ mod history;
 mod index;
 mod log;
 mod output;
+mod project;
 mod stands;
 mod wire;
 

@@ -42,6 +42,8 @@ pub mod codec;
 mod combine;
 mod context;
 mod conversation;
+#[cfg(feature = "definitions")]
+pub mod definition;
 mod engine;
 mod error;
 pub mod export;

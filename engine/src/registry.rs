@@ -15,14 +15,14 @@ use std::pin::Pin;
 pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Payload, Failure>>>>;
 
 type Call = dyn Fn(Context, &Payload) -> Result<HandlerFuture, Failure> + Send + Sync;
-type Check = dyn Fn(&Payload) -> Result<(), Failure> + Send + Sync;
+pub(crate) type Check = dyn Fn(&Payload) -> Result<(), Failure> + Send + Sync;
 
 /// The version of what workers do: no handler of a process has it, so one never takes over the runs of the other.
 const BY_WORKERS: u32 = 0;
 
 /// A handler without its types.
 pub(crate) struct Handler {
-    traits: Traits,
+    pub(crate) traits: Traits,
     pub(crate) call: Box<Call>,
     /// Whether an input is of the handler's type.
     pub(crate) check: Box<Check>,

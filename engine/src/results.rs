@@ -68,6 +68,13 @@ impl Results {
         self.add(agent, &done.output);
     }
 
+    /// What others have come to, after what is known.
+    #[cfg(feature = "definitions")]
+    pub(crate) fn append(&mut self, other: Results) {
+        self.shared.extend(other.shared);
+        self.text = other.text.or(self.text.take());
+    }
+
     /// The workflow's own output.
     pub fn declare(&mut self, output: Value) {
         self.declared = Some(output);

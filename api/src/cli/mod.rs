@@ -1,5 +1,6 @@
 //! The commands. One file each; what they print is made in [`crate::output`] and [`crate::wire`].
 
+mod check;
 mod conversation;
 mod conversations;
 mod doctor;
@@ -32,6 +33,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(check::Check),
     Verify(verify::Verify),
     Runs(runs::Runs),
     Events(events::Events),
@@ -60,6 +62,7 @@ struct Source {
 pub(crate) fn main() -> ExitCode {
     let mut console = Console::default();
     let done = match Cli::parse().command {
+        Command::Check(check) => check.execute(&mut console),
         Command::Verify(verify) => verify.execute(&mut console),
         Command::Runs(runs) => runs.execute(&mut console),
         Command::Events(events) => events.execute(&mut console),

@@ -97,6 +97,13 @@ impl Context {
         Call::new(self.issue_checked(Wanted { job, ..Wanted::workflow(agent) }, input))
     }
 
+    /// Triggers a workflow or asks an agent, of types that are not at hand, and does not wait: as [`Context::spawn`]. The input is
+    /// checked before anything starts.
+    pub fn spawn_json(&self, name: &str, job: Option<&str>, input: &Value) -> Spawned {
+        let wanted = Wanted { job, mode: Mode::Detach, ..Wanted::workflow(name) };
+        Spawned::new(self.issue_checked(wanted, input))
+    }
+
     /// As [`Context::job_json`], with arguments that a model chose. Those that bear the name of metadata which the callee
     /// declares are dropped, and that is recorded.
     pub fn tool_call(&self, name: &str, job: Option<&str>, mut arguments: Value) -> Call<Value> {

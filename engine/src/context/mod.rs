@@ -117,6 +117,8 @@ struct State {
     progress: Vec<Payload>,
     /// What it has made beside its answer.
     artefacts: BTreeMap<String, Value>,
+    /// It has been told that it is cancelled.
+    cancelled: bool,
 }
 
 /// An operation that the handler holds.
@@ -191,6 +193,7 @@ impl Context {
             subagents: 0,
             progress: Vec::new(),
             artefacts: BTreeMap::new(),
+            cancelled: false,
         };
         let trigger = run.trigger();
         let of = About {
@@ -408,6 +411,12 @@ impl Context {
         if self.inner.of.brief.triggers_nothing { Vec::new() } else { all }
     }
 
+    /// Whether the handler has been told that its run is cancelled: what it does from then on undoes things, and has to end
+    /// within the grace.
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.state.borrow().cancelled
+    }
+
     /// How many triggers stand above the run, as far as they count: what an agent triggers, and a workflow's trigger of a
     /// workflow.
     pub fn depth(&self) -> u32 {
@@ -556,6 +565,7 @@ impl Inner {
             Told::Decided { op, verdict } => state.resolve(*op, Reply::Decided((**verdict).clone()), &mut wakers),
             Told::Spawned { op, child } => state.resolve(*op, Reply::Spawned(*child), &mut wakers),
             Told::Cancel => {
+                state.cancelled = true;
                 let failure = cancel.cloned().unwrap_or_else(|| Failure::permanent("cancelled"));
                 let mut open: Vec<OpNo> = state.slots.keys().copied().collect();
                 open.sort_unstable();

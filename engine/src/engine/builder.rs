@@ -64,6 +64,13 @@ impl Builder {
         self.note(added)
     }
 
+    /// As [`Builder::workflow`], with a check of inputs of its own.
+    #[cfg(feature = "definitions")]
+    pub(crate) fn checked_workflow<I, O>(mut self, workflow: &Workflow<I, O>, handler: Handler) -> Self {
+        let added = self.registry.add_workflow(workflow, handler);
+        self.note(added)
+    }
+
     /// Registers a handler for a job of an agent. It is written as a workflow's is: an agent that triggers something in the
     /// middle of a job suspends and resumes like any other run.
     pub fn job<I, O, F, Fut>(mut self, job: &Job<I, O>, handler: F) -> Self
@@ -142,6 +149,12 @@ impl Builder {
     /// runs.
     pub fn on_progress(mut self, report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.journal.progress = Some(Arc::new(report));
+        self
+    }
+
+    /// How many triggers deep runs go; three where nothing is said.
+    pub fn depth(mut self, limit: u32) -> Self {
+        self.settings.limits.depth = limit;
         self
     }
 

@@ -1,0 +1,204 @@
+//! A definition as a handler: it goes from unit to unit, as the outcomes say.
+//!
+//! Everything that it waits for is waited for through the context, so there is nothing here that could be lost; and what it
+//! computes in between depends on the recorded answers alone.
+
+mod scope;
+mod stage;
+mod work;
+
+use super::model::{Route, Unit, Workflow};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::results::Results;
+use scope::Scope;
+pub(super) use scope::{ALWAYS, variable_of};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use work::perform;
+
+/// What came of a unit.
+pub(super) struct Ended {
+    /// The label that it ended with.
+    outcome: String,
+    /// What it gave.
+    value: Value,
+    /// What is known of its end beside that.
+    status: Value,
+    /// The failure, where it has not succeeded.
+    failure: Option<Failure>,
+}
+
+/// The outcome of what succeeded.
+pub(super) const COMPLETED: &str = "completed";
+/// The outcome of a choice of which nothing holds.
+pub(super) const ELSE: &str = "else";
+/// The outcomes of going round too often.
+pub(super) const GUARDS: [&str; 2] = ["too-many-cycles", "too-many-visits"];
+
+impl Ended {
+    fn with(value: Value) -> Ended {
+        Ended::as_outcome(COMPLETED, value)
+    }
+
+    fn as_outcome(outcome: &str, value: Value) -> Ended {
+        let status = json!({ "status": COMPLETED, "outcome": outcome });
+        Ended { outcome: outcome.to_owned(), value, status, failure: None }
+    }
+
+    fn failed(failure: Failure) -> Ended {
+        let outcome = outcome_of(&failure);
+        let status = json!({
+            "status": outcome,
+            "outcome": outcome,
+            "code": failure.code(),
+            "message": failure.message(),
+        });
+        Ended { outcome: outcome.to_owned(), value: Value::Null, status, failure: Some(failure) }
+    }
+}
+
+/// The outcome of what has not succeeded.
+pub(super) fn outcome_of(failure: &Failure) -> &'static str {
+    use rejoin_machine::FailureKind;
+    match failure.kind() {
+        FailureKind::Refused => "refused",
+        FailureKind::TimedOut => "timed-out",
+        FailureKind::Cancelled => "cancelled",
+        _ if failure.is_handed_off() => "handed-off",
+        _ => "failed",
+    }
+}
+
+/// What stops a flow before its end: the run's result.
+pub(super) enum Stop {
+    /// It is told to end with that.
+    End(Value),
+    /// It fails.
+    Fail(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Fail(failure)
+    }
+}
+
+/// Interprets a workflow.
+pub(super) async fn interpret(workflow: Arc<Workflow>, ctx: Context, input: Value) -> Result<Value, Failure> {
+    let mut scope = Scope::new(&ctx, &workflow, input)?;
+    let mut results = Results::default();
+    match walk(&workflow, &ctx, &mut scope, &mut results).await {
+        Ok(()) => {}
+        Err(Stop::End(value)) => return Ok(value),
+        Err(Stop::Fail(failure)) => return Err(failure),
+    }
+    if let Some(output) = &workflow.output {
+        return output.value(scope.variables());
+    }
+    Ok(serde_json::to_value(results.finish())?)
+}
+
+/// How often it has been where.
+#[derive(Default)]
+struct Rounds<'a> {
+    cycles: u32,
+    visits: BTreeMap<&'a str, u32>,
+}
+
+impl<'a> Rounds<'a> {
+    /// The outcome where this unit may not be entered once more.
+    fn enter(&mut self, workflow: &Workflow, unit: &'a str) -> Option<&'static str> {
+        self.cycles += 1;
+        let visits = self.visits.entry(unit).or_default();
+        *visits += 1;
+        match () {
+            () if self.cycles > workflow.cycles => Some(GUARDS[0]),
+            () if *visits > workflow.visits => Some(GUARDS[1]),
+            () => None,
+        }
+    }
+}
+
+async fn walk(workflow: &Workflow, ctx: &Context, scope: &mut Scope, results: &mut Results) -> Result<(), Stop> {
+    let mut rounds = Rounds::default();
+    let mut next = Some(workflow.start.value.as_str());
+    while let Some(name) = next {
+        let unit = workflow.unit(name).ok_or_else(|| lost(name))?;
+        // A guard is an outcome like any other; one that nobody has a route for ends the run.
+        let ended = match rounds.enter(workflow, &unit.name) {
+            Some(guard) => Ended::failed(guarded(guard, workflow, name)).renamed(guard),
+            None => perform(unit, ctx, scope, results).await?,
+        };
+        if ctx.is_cancelled() {
+            return Err(Stop::Fail(ended.failure.unwrap_or_else(|| Failure::permanent("cancelled"))));
+        }
+        scope.note(&unit.name, &ended);
+        next = follow(unit, ended, ctx, scope, results).await?;
+    }
+    Ok(())
+}
+
+impl Ended {
+    fn renamed(self, outcome: &str) -> Ended {
+        let mut status = self.status;
+        status["outcome"] = json!(outcome);
+        Ended { outcome: outcome.to_owned(), status, ..self }
+    }
+}
+
+fn lost(name: &str) -> Failure {
+    Failure::business("no-such-unit", format!("there is no stage or node {name:?}"))
+}
+
+fn guarded(guard: &str, workflow: &Workflow, unit: &str) -> Failure {
+    let (cycles, visits) = (workflow.cycles, workflow.visits);
+    let most = if guard == GUARDS[0] { format!("{cycles} units") } else { format!("{visits} visits of {unit:?}") };
+    Failure::business(guard, format!("the limit of {most} is reached"))
+}
+
+/// Where a unit's outcome leads: the name of the next one, or nothing at the end.
+async fn follow<'a>(
+    unit: &'a Unit,
+    ended: Ended,
+    ctx: &Context,
+    scope: &mut Scope,
+    results: &mut Results,
+) -> Result<Option<&'a str>, Stop> {
+    let named = unit.routes.iter().find(|(outcome, _)| outcome.value == ended.outcome);
+    let Some(route) = named.map(|(_, route)| route).or_else(|| unit.otherwise(&ended)) else {
+        return match ended.failure {
+            Some(failure) => Err(Stop::Fail(failure)),
+            None if unit.routes.is_empty() => Ok(None),
+            None => Err(Stop::Fail(unrouted(&unit.name, &ended.outcome))),
+        };
+    };
+    Ok(match route {
+        Route::End(_) => None,
+        Route::Unit(name) => Some(name),
+        Route::Workflow { call, then, failed } => {
+            let done = work::trigger(call, ctx, scope).await?;
+            if ctx.is_cancelled() {
+                return Err(Stop::Fail(done.failure.unwrap_or_else(|| Failure::permanent("cancelled"))));
+            }
+            scope.note(&variable_of(&call.name), &done);
+            results.add(call.name.value.clone(), &done.value);
+            let on = if done.failure.is_some() { failed.as_ref().or(then.as_ref()) } else { then.as_ref() };
+            on.map(|name| name.value.as_str())
+        }
+    })
+}
+
+impl Unit {
+    /// Where an outcome leads that has no route of its own. What has been triggered goes on whatever came of it; what else has
+    /// not succeeded does not, unless somebody said where.
+    fn otherwise(&self, ended: &Ended) -> Option<&Route> {
+        let goes_on = ended.failure.is_none() || self.work.tells_its_end();
+        self.then.as_ref().filter(|_| goes_on)
+    }
+}
+
+fn unrouted(unit: &str, outcome: &str) -> Failure {
+    Failure::business("outcome-without-route", format!("{unit:?} ended with {outcome:?}, and no route names that"))
+}

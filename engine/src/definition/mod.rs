@@ -1,0 +1,110 @@
+//! Workflows that are described in files.
+//!
+//! A **project** is a folder: `rejoin.yaml` declares agents, people, departments and limits, and each file under `workflows/`
+//! is a workflow, of **stages** (agents that work side by side) and **nodes** (one thing each). An ordinary handler
+//! interprets it, so everything that holds for workflows in Rust holds for these.
+//!
+//! ```
+//! use rejoin::definition::{Project, Source};
+//!
+//! let text = "
+//! workflow: greet
+//! input: { name: string }
+//! nodes:
+//!   greeting: { set: { text: 'Hello {{ input.name }}' }, then: end }
+//! output: '= text'
+//! ";
+//! let source = Source { name: "greet.yaml".into(), text: text.into() };
+//! let (project, diagnostics) = Project::read(vec![source]);
+//! assert!(diagnostics.all().is_empty(), "{}", diagnostics.text(&project.sources));
+//! assert_eq!(project.workflows[0].name.value, "greet");
+//! ```
+
+mod check;
+mod diagnostic;
+mod expression;
+mod install;
+mod interpret;
+pub mod model;
+mod read;
+mod source;
+
+pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+pub use model::Project;
+pub use source::{At, Place, Source};
+
+use std::path::Path;
+use std::{fs, io};
+
+/// The most files of a project.
+const FILES: usize = 1000;
+
+impl Project {
+    /// Reads the files of a project and checks all of it: what is wrong stands beside what could be read. One with errors is
+    /// not to be installed.
+    pub fn read(sources: Vec<Source>) -> (Project, Diagnostics) {
+        let mut found = Diagnostics::default();
+        let project = read::project(sources, &mut found);
+        check::check(&project, &mut found);
+        found.sort();
+        (project, found)
+    }
+
+    /// The files of a project: of a folder `rejoin.yaml` and everything in `workflows`; of a file it, and what the folder that
+    /// it belongs to declares.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be read, with its path.
+    pub fn files(path: &Path) -> io::Result<Vec<Source>> {
+        let mut sources = Vec::new();
+        if !path.is_dir() {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            let above = folder.parent().filter(|_| folder.ends_with("workflows")).unwrap_or(folder);
+            sources.extend(declaration(above)?);
+            if !sources.iter().any(|known| Path::new(&known.name) == path) {
+                sources.push(source(path)?);
+            }
+            return Ok(sources);
+        }
+        sources.extend(declaration(path)?);
+        let workflows = path.join("workflows");
+        let folder = if workflows.is_dir() { &workflows } else { path };
+        let listed = fs::read_dir(folder).map_err(|error| named(folder, &error))?;
+        let mut files: Vec<_> = listed.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        files.sort();
+        files.retain(|file| is_definition(file) && !read::declares_project(&file.to_string_lossy()));
+        if files.len() > FILES {
+            return Err(io::Error::other(format!("{} has more than {FILES} files", folder.display())));
+        }
+        for file in files {
+            sources.push(source(&file)?);
+        }
+        Ok(sources)
+    }
+}
+
+fn is_definition(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "yaml" || it == "yml" || it == "json")
+}
+
+fn declaration(folder: &Path) -> io::Result<Option<Source>> {
+    let names = ["rejoin.yaml", "rejoin.yml", "rejoin.json"];
+    let found = names.map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+    found.map(|path| source(&path)).transpose()
+}
+
+fn source(path: &Path) -> io::Result<Source> {
+    let size = fs::metadata(path).map_err(|error| named(path, &error))?.len();
+    // What is over the limit is not read, and still reported with its place by whoever parses it.
+    let text = if size > source::LARGEST as u64 {
+        " ".repeat(source::LARGEST + 1)
+    } else {
+        fs::read_to_string(path).map_err(|error| named(path, &error))?
+    };
+    Ok(Source { name: path.display().to_string(), text })
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
