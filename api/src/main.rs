@@ -10,6 +10,7 @@ mod heads;
 mod history;
 mod index;
 mod log;
+mod models;
 mod output;
 mod project;
 mod stands;
