@@ -54,6 +54,20 @@ pub(crate) enum Trouble {
     Conflict { line: u64, run: RunId, version: u64 },
     #[error("{0}; give a folder with rejoin.yaml and workflows, or one file")]
     NoProject(String),
+    #[error("{path} holds several workflows ({}); name one with --workflow, or main: NAME in rejoin.yaml", .names.join(", "))]
+    WhichWorkflow { path: String, names: Vec<String> },
+    #[error("there is no workflow {name:?}; there is {}", .names.join(", "))]
+    NoWorkflow { name: String, names: Vec<String> },
+    #[error("{given:?} is no input; write NAME=VALUE")]
+    BadInput { given: String },
+    #[error("{path} cannot be used as input: {reason}")]
+    InputFile { path: String, reason: String },
+    #[error("the engine cannot start: {0}")]
+    Start(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{code}: {message}")]
+    RunFailed { code: String, message: String },
     #[error("the definitions have {errors} errors and {warnings} warnings; mend them first")]
     Definitions { errors: usize, warnings: usize },
     #[error("failed to keep the lines in a temporary file ({0}); nothing was imported")]

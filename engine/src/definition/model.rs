@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct Project {
     /// Its name.
     pub name: Option<At<String>>,
+    /// The workflow that is run where none is named.
+    pub main: Option<At<String>>,
     /// Who does jobs.
     pub agents: Vec<Agent>,
     /// Named sets of workflows and agents.

@@ -26,6 +26,10 @@ pub(super) fn check(project: &Project, found: &mut Diagnostics) {
             unknown(Code::GrantOfNothing, "a member is", "workflow or agent", member, callable(project), found);
         }
     }
+    if let Some(main) = project.main.as_ref().filter(|main| project.workflow(main).is_none()) {
+        let names = project.workflows.iter().map(|workflow| workflow.name.value.as_str());
+        unknown(Code::UnknownWorkflow, "main is", "workflow", main, names, found);
+    }
     for (at, workflow) in project.workflows.iter().enumerate() {
         let taken = project.workflows[..at].iter().any(|other| other.name.value == workflow.name.value);
         if taken || project.agent(&workflow.name).is_some() {

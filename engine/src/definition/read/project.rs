@@ -17,6 +17,7 @@ const ATTEMPTS: u64 = 3;
 pub(super) fn read(node: &Node, project: &mut Project, found: &mut Diagnostics) {
     let Some(mut fields) = Fields::of(node, "a project", found) else { return };
     project.name = fields.name("project");
+    project.main = fields.text("main");
     for (agent, node) in fields.entries("agents") {
         let agent = name(agent, fields.found);
         project.agents.extend(self::agent(agent, node, fields.found));

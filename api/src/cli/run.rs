@@ -1,0 +1,253 @@
+//! `rejoin run`: a workflow of a project, in the terminal, on a store of its own.
+
+use super::check::picture;
+use crate::error::Trouble;
+use crate::host::Host;
+use crate::live::{self, Ending, View};
+use crate::output::Console;
+use crate::project;
+use clap::Args;
+use rejoin::definition::model::{Field, Workflow};
+use rejoin::definition::{Project, Severity};
+use rejoin::{Engine, Filter, RunId};
+use serde_json::{Map, Value};
+use std::io::{IsTerminal, Read, stderr, stdin};
+use std::path::{Path, PathBuf};
+
+const HELP: &str = "\
+What it does is kept in the folder .rejoin beside the project: killed at any moment, the same command goes on where it was.
+Ctrl-C lets it rest; a run that has ended is not run again by going on, but anew.
+Exit status: 0 completed; 1 failed, or something is wrong; 130 interrupted.";
+
+/// The label by which a run is found again that was begun with the same input.
+const LABEL: &str = "rejoin-run";
+
+/// Runs a workflow in the terminal, or goes on with it.
+#[derive(Args)]
+#[command(after_long_help = HELP)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    place: Place,
+    /// Which workflow, where there are several.
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+    /// A field of the input; what is no text is written as JSON.
+    #[arg(long, value_name = "NAME=VALUE")]
+    input: Vec<String>,
+    /// The input, as a file of JSON; - is stdin.
+    #[arg(long, value_name = "FILE")]
+    input_file: Option<PathBuf>,
+    /// Begins anew, also where a run with the same input has not ended.
+    #[arg(long)]
+    anew: bool,
+}
+
+/// Goes on with whatever has not ended, the newest first.
+#[derive(Args)]
+#[command(after_long_help = HELP)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where a project is, and how it is shown.
+#[derive(Args)]
+struct Place {
+    /// The folder with rejoin.yaml and workflows, or one file.
+    #[arg(value_name = "PATH", default_value = ".")]
+    path: PathBuf,
+    /// The folder that the log is kept in; .rejoin beside the project where nothing is said.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Prints a line of JSON for each event.
+    #[arg(long)]
+    json: bool,
+    /// Prints a line for what begins and ends, in place of a tree.
+    #[arg(long)]
+    no_tty: bool,
+    /// In whose name questions are answered.
+    #[arg(long, value_name = "PERSON")]
+    person: Option<String>,
+}
+
+impl Run {
+    pub(crate) fn execute(self, console: &mut Console) -> Result<(), Trouble> {
+        let project = self.place.project()?;
+        let workflow = chosen(&project, &self.place.path, self.workflow.as_deref())?;
+        let input = self.read_input(workflow)?;
+        let digest = digest(&input);
+        let anew = self.anew;
+        self.place.host(&project, console, async |engine| {
+            if let Some(run) = unfinished(engine, Some((&workflow.name, &digest)))?.filter(|_| !anew) {
+                return Ok(run);
+            }
+            let named = rejoin::Workflow::<Value, Value>::named(workflow.name.value.clone().leak());
+            let triggered = engine.trigger(&named, input).label(LABEL, digest).await;
+            triggered.map(|run| run.id()).map_err(|error| Trouble::Refused(error.to_string()))
+        })
+    }
+
+    /// The fields that were given, with a file's below them.
+    fn read_input(&self, workflow: &Workflow) -> Result<Value, Trouble> {
+        let mut input = match &self.input_file {
+            None => Map::new(),
+            Some(path) => read_file(path)?,
+        };
+        for given in &self.input {
+            let bad = || Trouble::BadInput { given: given.clone() };
+            let (name, value) = given.split_once('=').ok_or_else(bad)?;
+            let field = workflow.input.iter().find(|field| field.name.value == name);
+            input.insert(name.to_owned(), typed(field, value));
+        }
+        Ok(Value::Object(input))
+    }
+}
+
+impl Resume {
+    pub(crate) fn execute(self, console: &mut Console) -> Result<(), Trouble> {
+        let project = self.place.project()?;
+        self.place.host(&project, console, async |engine| {
+            let nothing = || Trouble::Refused("every run has ended; rejoin run begins one".to_owned());
+            unfinished(engine, None)?.ok_or_else(nothing)
+        })
+    }
+}
+
+impl Place {
+    /// The project, if it is sound. What is only doubtful is told.
+    fn project(&self) -> Result<Project, Trouble> {
+        let (project, found) = project::read(&self.path)?;
+        for diagnostic in found.all() {
+            eprintln!("{}", picture(diagnostic, &project.sources));
+        }
+        let errors = found.all().iter().filter(|it| it.code.severity() == Severity::Error).count();
+        match errors {
+            0 => Ok(project),
+            errors => Err(Trouble::Definitions { errors, warnings: found.all().len() - errors }),
+        }
+    }
+
+    /// Opens the store, begins what is to run, and shows it to its end.
+    fn host(
+        &self,
+        project: &Project,
+        console: &mut Console,
+        begin: impl AsyncFnOnce(&Engine) -> Result<RunId, Trouble>,
+    ) -> Result<(), Trouble> {
+        let folder = project::folder(&self.path);
+        let data = self.data.clone().unwrap_or_else(|| folder.join(".rejoin"));
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
+        let ended = runtime.block_on(async {
+            let host = Host::open(project, &folder, &data).await?;
+            let ended = match begin(&host.engine).await {
+                Ok(run) => self.watch(&host.engine, run).await,
+                Err(trouble) => Err(trouble),
+            };
+            host.close().await;
+            ended
+        });
+        runtime.shutdown_background();
+        self.show(ended?, console)
+    }
+
+    async fn watch(&self, engine: &Engine, run: RunId) -> Result<Ending, Trouble> {
+        let tty = stderr().is_terminal() && !self.no_tty && !self.json;
+        let color = tty && std::env::var_os("NO_COLOR").is_none();
+        let view = View { tty, color, json: self.json, person: self.person.clone() };
+        live::watch(engine, run, view).await.map_err(|error| Trouble::Refused(error.to_string()))
+    }
+
+    fn show(&self, ended: Ending, console: &mut Console) -> Result<(), Trouble> {
+        match ended {
+            // The last event has it too.
+            Ending::Completed(_) if self.json => Ok(()),
+            Ending::Completed(value) => match plain(value) {
+                Value::Null => Ok(()),
+                Value::String(text) => console.line(text.trim_end()),
+                other => console.line(serde_json::to_string_pretty(&other).unwrap_or_default()),
+            },
+            Ending::Failed(failure) => {
+                Err(Trouble::RunFailed { code: failure.code().to_owned(), message: failure.message().to_owned() })
+            }
+            Ending::Interrupted => {
+                console.note("it rests here; the same command goes on with it");
+                console.interrupted();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a workflow gave that declares no output, without the tag that says what it is.
+fn plain(value: Value) -> Value {
+    match value.get("result").and_then(Value::as_str) {
+        Some("structured") => value.get("value").cloned().unwrap_or_default(),
+        Some("text") => value.get("text").cloned().unwrap_or_default(),
+        Some("none") => Value::Null,
+        _ => value,
+    }
+}
+
+fn chosen<'a>(project: &'a Project, path: &Path, named: Option<&str>) -> Result<&'a Workflow, Trouble> {
+    let names = || project.workflows.iter().map(|workflow| workflow.name.value.clone()).collect();
+    // A file that is given alone is what is meant, whatever the project's main workflow is.
+    let of_file = path.is_file().then(|| project.workflows.first()).flatten().map(|workflow| workflow.name.value.as_str());
+    let main = project.main.as_ref().map(|main| main.value.as_str());
+    match named.or(of_file).or(main) {
+        Some(name) => {
+            let found = project.workflow(name).map(|workflow| &**workflow);
+            found.ok_or_else(|| Trouble::NoWorkflow { name: name.to_owned(), names: names() })
+        }
+        None => match &project.workflows[..] {
+            [only] => Ok(only),
+            _ => Err(Trouble::WhichWorkflow { path: path.display().to_string(), names: names() }),
+        },
+    }
+}
+
+/// A value on the command line: as its field has it.
+fn typed(field: Option<&Field>, value: &str) -> Value {
+    let text = field.and_then(|field| field.schema.get("type")).is_some_and(|kind| kind == "string");
+    let json = (!text).then(|| serde_json::from_str(value).ok()).flatten();
+    json.unwrap_or_else(|| Value::String(value.to_owned()))
+}
+
+fn read_file(path: &Path) -> Result<Map<String, Value>, Trouble> {
+    let bad = |reason: String| Trouble::InputFile { path: path.display().to_string(), reason };
+    let mut text = String::new();
+    let read = match path.as_os_str() == "-" {
+        true => stdin().read_to_string(&mut text),
+        false => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
+    };
+    read.map_err(|error| bad(error.to_string()))?;
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(bad("it is no object of fields".to_owned())),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}
+
+fn digest(input: &Value) -> String {
+    rejoin::Payload::from(input.to_string().into_bytes()).digest().to_string()
+}
+
+/// The newest run that has not ended: begun here, or any.
+fn unfinished(engine: &Engine, of: Option<(&str, &str)>) -> Result<Option<RunId>, Trouble> {
+    let filter = Filter {
+        workflow: of.map(|(name, _)| name.to_owned()),
+        label: of.map(|(_, digest)| (LABEL.to_owned(), digest.to_owned())),
+        ..Filter::default()
+    };
+    let mut from = None;
+    loop {
+        let page = engine.list(&filter, from.as_deref(), 100).map_err(|error| Trouble::Refused(error.to_string()))?;
+        let open = page.runs.iter().find(|run| !run.row.status.is_closed() && run.row.parent.is_none());
+        match (open, page.next) {
+            (Some(run), _) => return Ok(Some(run.id)),
+            (None, None) => return Ok(None),
+            (None, next) => from = next,
+        }
+    }
+}
+

@@ -1,0 +1,7 @@
+# Writes the newsletter to a file, whole or not at all.
+set -eu
+assignment=$(cat)
+mkdir -p out
+printf '%s' "$assignment" | "$REJOIN_BIN" pick input.body > out/newsletter.md.new
+mv out/newsletter.md.new out/newsletter.md
+echo '{"result": {"path": "out/newsletter.md"}}'
