@@ -4,6 +4,8 @@
 //! nothing there: they start no engine and make no lock file that is not there already. Data goes to stdout, everything else to stderr.
 
 mod cli;
+#[expect(dead_code, reason = "opened for agents that are programs")]
+mod endpoint;
 mod error;
 mod find;
 mod heads;
