@@ -7,6 +7,7 @@ mod answer;
 mod assignment;
 pub(crate) mod command;
 mod elsewhere;
+pub(crate) mod http;
 mod redact;
 pub(crate) mod secret;
 mod trouble;
