@@ -11,6 +11,7 @@ mod import;
 mod reindex;
 mod replay;
 mod runs;
+mod trigger;
 mod verify;
 mod why;
 
@@ -46,6 +47,7 @@ enum Command {
     Export(export::Export),
     Import(import::Import),
     Reindex(reindex::Reindex),
+    Trigger(trigger::Trigger),
 }
 
 /// What is read, and how it is shown: the same for all commands.
@@ -75,6 +77,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Export(export) => export.execute(&mut console),
         Command::Import(import) => import.execute(&mut console),
         Command::Reindex(reindex) => reindex.execute(&mut console),
+        Command::Trigger(trigger) => return trigger.execute(console),
     };
     if let Err(trouble) = done {
         console.complain(&trouble);

@@ -1,0 +1,154 @@
+//! Agents that are endpoints, with real ones on this machine.
+
+use crate::agents::http::{self, Header, HttpAgent};
+use crate::agents::secret::SecretRef;
+use crate::stage::{AGENT, Stage};
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use rejoin::Failure;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+
+/// An endpoint that counts how often it is asked.
+async fn endpoint(
+    answer: impl Fn(u32, HeaderMap, Bytes) -> Response + Clone + Send + Sync + 'static,
+) -> (String, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    let handler = move |headers: HeaderMap, body: Bytes| {
+        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+        async move { answer(number, headers, body) }
+    };
+    let router = Router::new().route("/", post(handler));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, asked)
+}
+
+fn agent(url: String) -> HttpAgent {
+    HttpAgent {
+        name: AGENT.to_owned(),
+        url,
+        secret: None,
+        headers: BTreeMap::new(),
+        timeout: Duration::from_secs(10),
+        attempts: 2,
+        allow_inner: true,
+    }
+}
+
+async fn of(agent: HttpAgent) -> Result<Value, Failure> {
+    let stage = Stage::with(|builder, _| http::register(builder, agent)).await;
+    let done = stage.job(json!({ "n": 1 })).await;
+    stage.end().await;
+    done
+}
+
+fn text(headers: &HeaderMap, name: &str) -> String {
+    headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_is_asked_with_a_signature_and_heard() {
+    let (url, _) = endpoint(|_, headers, body| {
+        let told: Value = serde_json::from_slice(&body).unwrap();
+        let said = json!({
+            "id": text(&headers, "webhook-id"),
+            "signature": text(&headers, "webhook-signature"),
+            "key": told["key"],
+            "input": told["input"],
+            "secret": text(&headers, "x-secret"),
+            "plain": text(&headers, "x-plain"),
+            "is_timed": !text(&headers, "webhook-timestamp").is_empty(),
+        });
+        said.to_string().into_response()
+    })
+    .await;
+    let kept = tempfile::NamedTempFile::new().unwrap();
+    fs::write(kept.path(), "correct horse").unwrap();
+    let secret = SecretRef::File(kept.path().to_owned());
+    let mut agent = HttpAgent { secret: Some(secret.clone()), ..agent(url) };
+    agent.headers.insert("x-secret".to_owned(), Header::Secret(secret));
+    agent.headers.insert("x-plain".to_owned(), Header::Plain("plain".to_owned()));
+    let said = of(agent).await.unwrap();
+    assert_eq!(said["id"], said["key"]);
+    assert!(said["signature"].as_str().unwrap().starts_with("v1,"), "{said}");
+    let rest = (&said["input"], &said["secret"], &said["plain"], &said["is_timed"]);
+    assert_eq!(rest, (&json!({ "n": 1 }), &json!("[redacted]"), &json!("plain"), &json!(true)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_endpoint_answers_decides_whether_it_is_asked_again() {
+    let cases = [
+        (404, "http-404", 1),
+        (302, "http-302", 1),
+        (408, "http-408", 2),
+        (425, "http-425", 2),
+        (429, "http-429", 2),
+        (500, "http-500", 2),
+        (503, "http-503", 2),
+    ];
+    for (status, code, asked) in cases {
+        let status = StatusCode::from_u16(status).unwrap();
+        let elsewhere = [("location", "http://127.0.0.1:1/")];
+        let (url, count) = endpoint(move |_, _, _| (status, elsewhere, "why").into_response()).await;
+        let failure = of(agent(url)).await.unwrap_err();
+        assert_eq!((failure.code(), count.load(Ordering::SeqCst)), (code, asked));
+        assert!(failure.message().ends_with(": why"), "{failure}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_says_when_to_ask_again() {
+    let (url, _) = endpoint(|number, _, _| match number {
+        1 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], "").into_response(),
+        _ => StatusCode::NO_CONTENT.into_response(),
+    })
+    .await;
+    let began = Instant::now();
+    assert_eq!(of(agent(url)).await, Ok(Value::Null));
+    assert!(began.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_none_is_named() {
+    let (url, _) = endpoint(|_, _, _| "<html>".into_response()).await;
+    assert_eq!(of(agent(url)).await.unwrap_err().code(), "bad-answer");
+    let (url, _) = endpoint(|_, _, _| "x".repeat(3 << 20).into_response()).await;
+    assert_eq!(of(agent(url)).await.unwrap_err().code(), "output-limit");
+    let (url, _) = endpoint(|_, _, _| {
+        std::thread::sleep(Duration::from_secs(1));
+        "1".into_response()
+    })
+    .await;
+    let hurried = HttpAgent { timeout: Duration::from_millis(200), attempts: 1, ..agent(url) };
+    assert_eq!(of(hurried).await.unwrap_err().code(), "timeout");
+    let nobody = HttpAgent { attempts: 1, ..agent("http://127.0.0.1:1/".to_owned()) };
+    assert_eq!(of(nobody).await.unwrap_err().code(), "unreachable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_inside_is_asked_unless_that_is_allowed() {
+    let (url, count) = endpoint(|_, _, _| "1".into_response()).await;
+    let port = url.trim_end_matches('/').rsplit_once(':').unwrap().1.to_owned();
+    for host in
+        ["127.0.0.1", "localhost", "LOCALHOST", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
+    {
+        let refused = HttpAgent { allow_inner: false, ..agent(format!("http://{host}:{port}/")) };
+        let failure = of(refused).await.unwrap_err();
+        assert_eq!(failure.code(), "address-refused", "{host}: {failure}");
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+    for url in ["ftp://example.org/", "nothing", "http://user:password@example.org/"] {
+        assert_eq!(of(agent(url.to_owned())).await.unwrap_err().code(), "bad-url", "{url}");
+    }
+}

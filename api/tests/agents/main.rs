@@ -1,0 +1,10 @@
+//! Agents that do their work elsewhere, and the endpoint that programs among them ask: with real processes and real sockets.
+
+#[path = "../../src/agents/mod.rs"]
+mod agents;
+mod doors;
+#[path = "../../src/endpoint/mod.rs"]
+mod endpoint;
+mod endpoints;
+mod programs;
+mod stage;
