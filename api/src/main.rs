@@ -9,6 +9,7 @@ mod find;
 mod heads;
 mod history;
 mod index;
+mod live;
 mod log;
 mod output;
 mod stands;
