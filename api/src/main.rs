@@ -13,6 +13,7 @@ mod find;
 mod heads;
 mod history;
 mod index;
+mod live;
 mod log;
 mod models;
 mod output;

@@ -1,0 +1,123 @@
+//! A thread that writes, so that a slow reader holds up nothing else. Once the reader is gone, what comes is dropped.
+
+use std::io::Write;
+use std::thread;
+use tokio::sync::{mpsc, oneshot};
+
+/// How many texts wait to be written.
+const WAITING: usize = 256;
+
+/// Where texts go out.
+pub(super) struct Outlet {
+    texts: Option<mpsc::Sender<String>>,
+    done: oneshot::Receiver<()>,
+    /// How many there was no room for since the last that there was room for.
+    dropped: usize,
+}
+
+impl Outlet {
+    /// What is given to it is written to `to`.
+    pub(super) fn to(mut to: impl Write + Send + 'static) -> Outlet {
+        let (texts, mut waiting) = mpsc::channel::<String>(WAITING);
+        let (over, done) = oneshot::channel();
+        let write = move || {
+            while let Some(text) = waiting.blocking_recv() {
+                // The reader has had enough, or there is none: nothing more is written.
+                if to.write_all(text.as_bytes()).and_then(|()| to.flush()).is_err() {
+                    break;
+                }
+            }
+            // Nobody may wait for it.
+            let _ = over.send(());
+        };
+        // Without a thread there is no output, and the run goes on.
+        let started = thread::Builder::new().name("rejoin-live".to_owned()).spawn(write).is_ok();
+        Outlet { texts: Some(texts).filter(|_| started), done, dropped: 0 }
+    }
+
+    /// Whether everything that was given to it is written, or about to be: a picture that comes now is not late.
+    pub(super) fn is_idle(&self) -> bool {
+        self.texts.as_ref().is_some_and(|texts| texts.capacity() == WAITING)
+    }
+
+    /// Writes it, and waits as long as there is no room for it.
+    pub(super) async fn send(&mut self, text: String) {
+        if let Some(texts) = &self.texts {
+            // The reader is gone: see above.
+            let _ = texts.send(text).await;
+        }
+    }
+
+    /// Writes it if there is room for it; a note says so where something was left out.
+    pub(super) fn offer(&mut self, text: String) {
+        let Some(texts) = &self.texts else { return };
+        let note = match self.dropped {
+            0 => String::new(),
+            dropped => format!("note: {dropped} lines were left out, since nobody read them in time\n"),
+        };
+        match texts.try_send(note + &text) {
+            Ok(()) => self.dropped = 0,
+            Err(_) => self.dropped += 1,
+        }
+    }
+
+    /// Waits until everything is written; nothing more is.
+    pub(super) async fn finish(&mut self) {
+        if self.texts.take().is_some() {
+            // The thread is gone, and so are its texts.
+            let _ = (&mut self.done).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::mpsc as channel;
+    use std::time::Duration;
+
+    /// Takes a text each time that it is told to.
+    struct Slow(channel::Receiver<()>, channel::Sender<String>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.recv().map_err(|_| io::ErrorKind::BrokenPipe)?;
+            let _ = self.1.send(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_told_what_it_missed_and_a_closed_one_ends_quietly() {
+        let ((go, told), (written, read)) = (channel::channel(), channel::channel());
+        let mut outlet = Outlet::to(Slow(told, written));
+        let next = |go: &channel::Sender<()>| {
+            go.send(()).unwrap();
+            read.recv_timeout(Duration::from_secs(10)).unwrap()
+        };
+        // The first one is being written: from then on nothing is taken until it is.
+        outlet.offer("first\n".to_owned());
+        while !outlet.is_idle() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for number in 0..WAITING + 100 {
+            outlet.offer(format!("{number}\n"));
+        }
+        assert!(!outlet.is_idle());
+        assert_eq!(next(&go), "first\n");
+        for number in 0..WAITING {
+            assert_eq!(next(&go), format!("{number}\n"));
+        }
+        outlet.offer("last\n".to_owned());
+        assert_eq!(next(&go), "note: 100 lines were left out, since nobody read them in time\nlast\n");
+        drop(go);
+        outlet.send("nobody reads this".to_owned()).await;
+        outlet.send("nor this".to_owned()).await;
+        outlet.finish().await;
+    }
+}
