@@ -1,15 +1,13 @@
 //! A project at work: its definitions in an engine of this process, with what answers for its agents.
 
 use crate::agents::secret::SecretRef;
-use crate::agents::{command, http};
+use crate::agents::{command, http, model};
 use crate::endpoint::Door;
 use crate::error::Trouble;
-use crate::models;
 use crate::project::Versions;
 use rejoin::definition::Project;
 use rejoin::definition::model::{Agent, AgentKind, Secret};
 use rejoin::{Builder, Engine};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// An engine that has a project.
@@ -27,7 +25,7 @@ impl Host {
         let door = Door::open().await.map_err(|error| start(&error))?;
         let mut builder = Versions::open(data)?.install(project, Engine::open(data))?;
         for agent in &project.agents {
-            builder = answer(builder, project, agent, folder, &door);
+            builder = answer(builder, project, agent, folder, &door)?;
         }
         let engine = builder.start().await.map_err(|error| start(&error))?;
         door.serve(engine.clone());
@@ -42,9 +40,9 @@ impl Host {
 }
 
 /// Registers what answers for an agent.
-fn answer(builder: Builder, project: &Project, agent: &Agent, folder: &Path, door: &Door) -> Builder {
+fn answer(builder: Builder, project: &Project, agent: &Agent, folder: &Path, door: &Door) -> Result<Builder, Trouble> {
     let (name, timeout, attempts) = (agent.name.value.clone(), agent.timeout, agent.attempts);
-    match &agent.kind {
+    Ok(match &agent.kind {
         AgentKind::Command { program, environment, memory_bytes, output_bytes } => {
             let agent = command::CommandAgent {
                 name,
@@ -59,40 +57,43 @@ fn answer(builder: Builder, project: &Project, agent: &Agent, folder: &Path, doo
             };
             command::register(builder, agent, door.clone())
         }
-        AgentKind::Http { url, secret: signed, allow_inner } => {
-            let headers = agent.secrets.iter().map(|(name, it)| (name.clone(), http::Header::Secret(secret(it, folder))));
+        AgentKind::Http { url, secret: signed, headers, allow_inner } => {
+            let open = headers.iter().map(|(name, text)| (name.clone(), http::Header::Plain(text.clone())));
+            let closed =
+                agent.secrets.iter().map(|(name, it)| (name.clone(), http::Header::Secret(secret(it, folder))));
             let agent = http::HttpAgent {
                 name,
                 url: url.clone(),
                 secret: signed.as_ref().map(|it| secret(it, folder)),
-                headers: headers.collect::<BTreeMap<_, _>>(),
+                headers: open.chain(closed).collect(),
                 timeout,
                 attempts,
                 allow_inner: *allow_inner,
             };
             http::register(builder, agent)
         }
-        AgentKind::Model { url, model, key, instructions, token_budget, allow_inner } => {
-            let agent = models::ModelAgent {
+        AgentKind::Model { url, model: of, key, instructions, token_budget, allow_inner } => {
+            let agent = model::ModelAgent {
                 name,
                 url: url.clone(),
-                model: model.clone(),
+                model: of.clone(),
                 key: key.as_ref().map(|it| secret(it, folder)),
                 instructions: instructions.clone(),
                 temperature: None,
                 output: None,
                 persons: project.persons.iter().map(|person| person.value.clone()).collect(),
-                max_turns: models::MAX_TURNS,
+                max_turns: model::MAX_TURNS,
                 token_budget: *token_budget,
                 timeout,
                 attempts,
                 allow_inner: *allow_inner,
             };
-            models::register(builder, agent)
+            agent.check().map_err(|error| Trouble::Start(error.to_string()))?;
+            model::register(builder, agent)
         }
         // Workers come by themselves, and functions are registered by the program that has them.
         AgentKind::Worker | AgentKind::Rust => builder,
-    }
+    })
 }
 
 fn secret(of: &Secret, folder: &Path) -> SecretRef {

@@ -3,20 +3,19 @@
 //! `reindex` makes the index again and `import` adds records. The others read the folder of a stopped process and change
 //! nothing there: they start no engine and make no lock file that is not there already. Data goes to stdout, everything else to stderr.
 
-#[expect(dead_code, reason = "registered by the project that declares them, which is not read yet")]
 mod agents;
 mod cli;
-#[expect(dead_code, reason = "opened for agents that are programs")]
 mod endpoint;
 mod error;
 mod find;
 mod heads;
 mod history;
+mod host;
 mod index;
 mod live;
 mod log;
-mod models;
 mod output;
+mod outside;
 mod project;
 mod stands;
 mod wire;

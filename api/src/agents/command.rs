@@ -104,7 +104,9 @@ impl Commanded {
 
     /// What it is told of its run beside what is on stdin.
     fn environment(&self, token: String, attempt: &Attempt) -> Vec<(&'static str, String)> {
+        let program = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
         vec![
+            ("REJOIN_BIN", program),
             ("REJOIN_URL", self.door.url().to_owned()),
             ("REJOIN_RUN_TOKEN", token),
             ("REJOIN_RUN", attempt.run_id().to_string()),

@@ -5,10 +5,8 @@
 //! attempt may mend is tried again; an answer that says when to come again (`Retry-After`, in seconds) is waited for within the
 //! attempt, up to a minute: the engine's pauses know nothing of answers.
 //!
-//! Unless it is allowed, no address inside is asked, whatever the name in the URL leads to, see [`address`].
+//! Unless it is allowed, no address inside is asked, whatever the name in the URL leads to, see [`outside`].
 
-mod address;
-mod resolve;
 mod signature;
 
 use super::answer::Answer;
@@ -17,12 +15,12 @@ use super::elsewhere::{self, Attempting, Elsewhere};
 use super::redact::Redactor;
 use super::secret::SecretRef;
 use super::trouble::{lasting, passing};
+use crate::outside::{self, Outside, Refused};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rejoin::{Attempt, Builder, Document, Failure};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
-use resolve::Refused;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -176,8 +174,8 @@ fn target(agent: &HttpAgent) -> Result<Url, Failure> {
     }
     // Only names are resolved; an address is asked as it is.
     let host = url.host_str().unwrap_or_default();
-    match host.trim_matches(['[', ']']).parse() {
-        Ok(ip) if !agent.allow_inner && address::is_inner(ip) => Err(inner(&Refused { host: host.to_owned(), ip })),
+    match outside::check(host) {
+        Err(refused) if !agent.allow_inner => Err(inner(&refused)),
         _ => Ok(url),
     }
 }
@@ -185,7 +183,7 @@ fn target(agent: &HttpAgent) -> Result<Url, Failure> {
 fn client(agent: &HttpAgent) -> Result<Client, Failure> {
     let mut builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     if !agent.allow_inner {
-        builder = builder.dns_resolver(Arc::new(resolve::Outside));
+        builder = builder.dns_resolver(Arc::new(Outside));
     }
     builder.build().map_err(|error| passing("no-client", format!("no requests can be made: {error}")))
 }

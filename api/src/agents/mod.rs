@@ -8,6 +8,7 @@ mod assignment;
 pub(crate) mod command;
 mod elsewhere;
 pub(crate) mod http;
+pub(crate) mod model;
 mod redact;
 pub(crate) mod secret;
 mod trouble;

@@ -21,7 +21,7 @@ pub(crate) enum SecretRef {
 
 impl SecretRef {
     /// The secret. Do not log it, and keep nothing that it may stand in without [redacting](super::redact) it.
-    pub(super) fn resolve(&self) -> Result<String, Failure> {
+    pub(crate) fn resolve(&self) -> Result<String, Failure> {
         let missing = |why: String| lasting("no-secret", why);
         let value = match self {
             SecretRef::Environment(name) => env::var(name).map_err(|_| {

@@ -8,8 +8,10 @@ mod events;
 mod export;
 mod head;
 mod import;
+mod pick;
 mod reindex;
 mod replay;
+mod run;
 mod runs;
 mod trigger;
 mod verify;
@@ -24,7 +26,7 @@ const STATUS: &str = "\
 Data goes to stdout, everything else to stderr.
 Exit status: 0 all is well; 1 something is wrong, and named on stderr; 2 the command was not understood.";
 
-/// Durable workflows: reads and checks the log of a stopped engine, and makes its index again.
+/// Durable workflows: runs projects, and reads, checks and mends the log of a stopped engine.
 #[derive(Parser)]
 #[command(name = "rejoin", version, after_help = STATUS)]
 struct Cli {
@@ -34,7 +36,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Run),
+    Resume(run::Resume),
     Check(check::Check),
+    Pick(pick::Pick),
     Verify(verify::Verify),
     Runs(runs::Runs),
     Events(events::Events),
@@ -64,7 +69,10 @@ struct Source {
 pub(crate) fn main() -> ExitCode {
     let mut console = Console::default();
     let done = match Cli::parse().command {
+        Command::Run(run) => run.execute(&mut console),
+        Command::Resume(resume) => resume.execute(&mut console),
         Command::Check(check) => check.execute(&mut console),
+        Command::Pick(pick) => pick.execute(&mut console),
         Command::Verify(verify) => verify.execute(&mut console),
         Command::Runs(runs) => runs.execute(&mut console),
         Command::Events(events) => events.execute(&mut console),

@@ -13,6 +13,7 @@ use rejoin::{Engine, Filter, RunId};
 use serde_json::{Map, Value};
 use std::io::{IsTerminal, Read, stderr, stdin};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const HELP: &str = "\
 What it does is kept in the folder .rejoin beside the project: killed at any moment, the same command goes on where it was.
@@ -68,6 +69,9 @@ struct Place {
     /// In whose name questions are answered.
     #[arg(long, value_name = "PERSON")]
     person: Option<String>,
+    /// Answers the next question that people are asked, for scripts; given several times, one question after the other.
+    #[arg(long, value_name = "ANSWER")]
+    answer: Vec<String>,
 }
 
 impl Run {
@@ -155,7 +159,10 @@ impl Place {
         let tty = stderr().is_terminal() && !self.no_tty && !self.json;
         let color = tty && std::env::var_os("NO_COLOR").is_none();
         let view = View { tty, color, json: self.json, person: self.person.clone() };
-        live::watch(engine, run, view).await.map_err(|error| Trouble::Refused(error.to_string()))
+        let answering = tokio::spawn(answer(engine.clone(), run, self.answer.clone(), self.person.clone()));
+        let ended = live::watch(engine, run, view).await;
+        answering.abort();
+        ended.map_err(|error| Trouble::Refused(error.to_string()))
     }
 
     fn show(&self, ended: Ending, console: &mut Console) -> Result<(), Trouble> {
@@ -179,6 +186,26 @@ impl Place {
     }
 }
 
+/// How often it is looked whether there is a question.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Answers the questions of a run, as they come. An answer that is none is told, and the question stays.
+async fn answer(engine: Engine, root: RunId, answers: Vec<String>, person: Option<String>) {
+    for answer in answers {
+        let open = loop {
+            let open = engine.approvals().unwrap_or_default().into_iter().find(|open| open.root == root);
+            match open {
+                Some(open) => break open,
+                None => tokio::time::sleep(LOOK).await,
+            }
+        };
+        let person = person.clone().or_else(|| open.persons.first().cloned()).unwrap_or_default();
+        if let Err(error) = engine.decide(open.token, &person, &answer, None).await {
+            eprintln!("error: --answer {answer}: {error}");
+        }
+    }
+}
+
 /// What a workflow gave that declares no output, without the tag that says what it is.
 fn plain(value: Value) -> Value {
     match value.get("result").and_then(Value::as_str) {
@@ -192,7 +219,8 @@ fn plain(value: Value) -> Value {
 fn chosen<'a>(project: &'a Project, path: &Path, named: Option<&str>) -> Result<&'a Workflow, Trouble> {
     let names = || project.workflows.iter().map(|workflow| workflow.name.value.clone()).collect();
     // A file that is given alone is what is meant, whatever the project's main workflow is.
-    let of_file = path.is_file().then(|| project.workflows.first()).flatten().map(|workflow| workflow.name.value.as_str());
+    let of_file =
+        path.is_file().then(|| project.workflows.first()).flatten().map(|workflow| workflow.name.value.as_str());
     let main = project.main.as_ref().map(|main| main.value.as_str());
     match named.or(of_file).or(main) {
         Some(name) => {
@@ -250,4 +278,3 @@ fn unfinished(engine: &Engine, of: Option<(&str, &str)>) -> Result<Option<RunId>
         }
     }
 }
-

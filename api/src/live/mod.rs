@@ -9,8 +9,6 @@
 //! | `asking`, `typed` | questions to people, and what they type |
 //! | `outlet` | writing, which holds up nothing else |
 
-#![expect(dead_code, reason = "the command that shows a run while it works is not there yet")]
-
 mod asking;
 mod events;
 mod line;

@@ -7,17 +7,21 @@ use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use std::process::ExitCode;
 
+/// What shells expect of a command that was ended by SIGINT.
+const INTERRUPTED: u8 = 130;
+
 /// Data goes out through it, and so does what is wrong.
 pub(crate) struct Console {
     out: BufWriter<Stdout>,
     /// The reader of stdout has had enough (`| head`): no error, and nothing more is written.
     closed: bool,
     complained: bool,
+    interrupted: bool,
 }
 
 impl Default for Console {
     fn default() -> Self {
-        Console { out: BufWriter::new(io::stdout()), closed: false, complained: false }
+        Console { out: BufWriter::new(io::stdout()), closed: false, complained: false, interrupted: false }
     }
 }
 
@@ -61,12 +65,21 @@ impl Console {
         self.aside("error", trouble);
     }
 
+    /// Somebody has pressed Ctrl-C; the exit status will say so.
+    pub(crate) fn interrupted(&mut self) {
+        self.interrupted = true;
+    }
+
     /// Writes what is left and tells how it went.
     pub(crate) fn finish(mut self) -> ExitCode {
         if let Err(trouble) = self.write(|_| Ok(())).and_then(|()| self.write(Write::flush)) {
             self.complain(&trouble);
         }
-        if self.complained { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        match () {
+            () if self.complained => ExitCode::FAILURE,
+            () if self.interrupted => ExitCode::from(INTERRUPTED),
+            () => ExitCode::SUCCESS,
+        }
     }
 
     fn aside(&mut self, head: &str, what: &dyn fmt::Display) {

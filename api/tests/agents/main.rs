@@ -6,5 +6,7 @@ mod doors;
 #[path = "../../src/endpoint/mod.rs"]
 mod endpoint;
 mod endpoints;
+#[path = "../../src/outside/mod.rs"]
+mod outside;
 mod programs;
 mod stage;

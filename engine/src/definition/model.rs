@@ -125,6 +125,8 @@ pub enum AgentKind {
         url: String,
         /// What requests are signed with.
         secret: Option<Secret>,
+        /// What requests have in their head.
+        headers: BTreeMap<String, String>,
         /// Whether that may be inside the machine's own networks.
         allow_inner: bool,
     },

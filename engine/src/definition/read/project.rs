@@ -84,11 +84,7 @@ fn agent(name: At<String>, node: &Node, found: &mut Diagnostics) -> Option<Agent
 
 /// What answers for it: exactly one thing.
 fn kind(name: &At<String>, fields: &mut Fields<'_>) -> Option<AgentKind> {
-    let environment = fields.entries("env");
-    let environment = environment
-        .into_iter()
-        .filter_map(|(name, node)| Some((name.value, text(node, "a variable", fields.found)?.value)))
-        .collect();
+    let environment = plain(fields, "env");
     let memory_bytes = fields.number("memory_mib", 1, 1 << 20).unwrap_or(2048) * MIB;
     let output_bytes = (fields.number("output_mib", 1, 64).unwrap_or(2) * MIB) as usize;
     let command = fields.get("command").map(|node| program(node, fields.found));
@@ -132,17 +128,26 @@ fn program(node: &Node, found: &mut Diagnostics) -> Vec<String> {
 
 fn http(node: &Node, found: &mut Diagnostics) -> Option<AgentKind> {
     if let Tree::Text(url) = &node.value {
-        return Some(AgentKind::Http { url: address(url, node, found), secret: None, allow_inner: false });
+        let url = address(url, node, found);
+        return Some(AgentKind::Http { url, secret: None, headers: BTreeMap::new(), allow_inner: false });
     }
     let mut fields = Fields::of(node, "http", found)?;
     let url = fields.need("url").and_then(|node| Some((text(node, "url", fields.found)?, node)));
     let kind = AgentKind::Http {
         url: url.map(|(url, node)| address(&url, node, fields.found)).unwrap_or_default(),
         secret: secret(&mut fields, "secret"),
+        headers: plain(&mut fields, "headers"),
         allow_inner: fields.flag("allow_inner").unwrap_or(false),
     };
     fields.end();
     Some(kind)
+}
+
+/// Names with texts.
+fn plain(fields: &mut Fields<'_>, field: &'static str) -> BTreeMap<String, String> {
+    let entries = fields.entries(field);
+    let read = |(name, node): (At<String>, &Node)| Some((name.value, text(node, field, fields.found)?.value));
+    entries.into_iter().filter_map(read).collect()
 }
 
 fn model(node: &Node, found: &mut Diagnostics) -> Option<AgentKind> {

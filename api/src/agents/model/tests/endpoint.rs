@@ -2,7 +2,7 @@
 
 use super::server::{Reply, Server, plain, text_lines};
 use super::{agent, key, simple_job};
-use crate::models::{AgentError, ModelAgent};
+use crate::agents::model::{AgentError, ModelAgent};
 use rejoin::Usage;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -108,7 +108,7 @@ async fn a_key_that_is_not_there_is_named() {
     let (folder, key) = key("x");
     drop(folder);
     let failure = simple_job(ModelAgent { key, ..agent(&server.url) }).await.result.unwrap_err();
-    assert_eq!((failure.code(), server.seen().len()), ("model-key", 0));
+    assert_eq!((failure.code(), server.seen().len()), ("no-secret", 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,9 @@
 //! A model in conversations: what it is shown of them, and how it passes them on.
 
 use super::agent;
-use crate::models::client::{Asking, Transport};
-use crate::models::wire::{Answer, Message, Request, ToolCall};
-use crate::models::{ModelAgent, register_with};
+use crate::agents::model::client::{Asking, Transport};
+use crate::agents::model::wire::{Answer, Message, Request, ToolCall};
+use crate::agents::model::{ModelAgent, register_with};
 use rejoin::testkit::Dialogue;
 use rejoin::{Agent, Builder, Context, Engine, Failure, Job, Turn, Workflow};
 use serde_json::{Value, json};

@@ -3,13 +3,9 @@
 //! It is an ordinary durable handler. Each turn of the model is one recorded step, so that it is paid for once, and each tool that
 //! the model calls is a call like any other, under the agent's grants.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "projects that are served by the command line register it"))]
-
-mod address;
 mod client;
 mod handler;
 mod prompt;
-mod secret;
 mod stream;
 mod tools;
 mod wire;
@@ -17,8 +13,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use secret::SecretRef;
-
+use super::secret::SecretRef;
+use crate::outside::{self, Refused};
 use client::{Endpoint, Transport};
 use handler::Desk;
 use prompt::Opening;
@@ -116,12 +112,8 @@ impl ModelAgent {
             _ => return Err(bad()),
         }
         if !self.allow_inner {
-            let inner = |reason: address::Inner| (agent(), reason.to_string());
-            address::check(&host).map_err(inner).map_err(|(agent, reason)| AgentError::Inner {
-                agent,
-                url: shown,
-                reason,
-            })?;
+            let inner = |reason: Refused| AgentError::Inner { agent: agent(), url: shown, reason: reason.to_string() };
+            outside::check(&host).map_err(inner)?;
         }
         // What follows the path, such as the version of an API, stays.
         let path = format!("{}/chat/completions", url.path().trim_end_matches('/'));

@@ -2,7 +2,7 @@
 
 use super::agent;
 use super::server::{Server, calls, plain};
-use crate::models::{ModelAgent, register};
+use crate::agents::model::{ModelAgent, register};
 use rejoin::{Agent, Context, Engine, Filter, IndexKind, Job, RunStatus, Workflow};
 use serde_json::{Value, json};
 use std::time::Duration;

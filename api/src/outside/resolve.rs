@@ -9,13 +9,13 @@ use thiserror::Error;
 /// The name leads inside, or is an address there.
 #[derive(Debug, Error)]
 #[error("{host} leads to {ip}, which is no address outside; allow inner addresses for this agent if that is meant")]
-pub(super) struct Refused {
-    pub(super) host: String,
-    pub(super) ip: IpAddr,
+pub(crate) struct Refused {
+    pub(crate) host: String,
+    pub(crate) ip: IpAddr,
 }
 
 /// Resolves names, and refuses one that leads inside by any of its addresses.
-pub(super) struct Outside;
+pub(crate) struct Outside;
 
 impl Resolve for Outside {
     fn resolve(&self, name: Name) -> Resolving {

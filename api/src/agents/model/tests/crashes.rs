@@ -1,9 +1,9 @@
 //! A model's turn is paid for once, wherever the process dies.
 
 use super::agent;
-use crate::models::client::{Asking, Transport};
-use crate::models::wire::{Answer, Message, Request, Tokens, ToolCall};
-use crate::models::{ModelAgent, register_with};
+use crate::agents::model::client::{Asking, Transport};
+use crate::agents::model::wire::{Answer, Message, Request, Tokens, ToolCall};
+use crate::agents::model::{ModelAgent, register_with};
 use rejoin::testkit::{Ledger, RunTest, crash_everywhere, replay};
 use rejoin::{Agent, Builder, Context, Engine, Failure, Workflow};
 use serde_json::{Value, json};

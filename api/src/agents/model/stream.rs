@@ -151,7 +151,7 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::wire::Tokens;
+    use crate::agents::model::wire::Tokens;
 
     fn read(streamed: bool, text: &str) -> Result<Answer, Broken> {
         // Byte by byte: where the network cuts is nobody's business.

@@ -2,7 +2,7 @@
 
 use super::server::{Reply, Server, calls, plain};
 use super::{Lived, agent, job};
-use crate::models::ModelAgent;
+use crate::agents::model::ModelAgent;
 use rejoin::{Agent, Builder, Context, Failure, Workflow};
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ async fn metadata_is_not_the_models_to_choose() {
     let server = Server::saying([calls(&[("pay", r#"{"account":"mine","amount":5}"#)]), plain("Paid.")]).await;
     let folder = tempfile::tempdir().unwrap();
     let builder = rejoin::Engine::open(folder.path()).index(rejoin::IndexKind::Memory);
-    let builder = app(crate::models::register(builder, agent(&server.url))).workflow(&RENT, rent);
+    let builder = app(crate::agents::model::register(builder, agent(&server.url))).workflow(&RENT, rent);
     let engine = builder.start().await.unwrap();
     let result = engine.trigger(&RENT, Value::Null).await.unwrap().result().await.unwrap();
     assert_eq!(result, "Paid.");
@@ -156,7 +156,7 @@ async fn an_answer_that_does_not_fit_is_repaired() {
     let server = Server::saying([plain("Seven."), plain("Sure:\n```json\n{\"n\": 7}\n```")]).await;
     let folder = tempfile::tempdir().unwrap();
     let builder = rejoin::Engine::open(folder.path()).index(rejoin::IndexKind::Memory);
-    let builder = app(crate::models::register(builder, agent(&server.url))).workflow(&FILE, file);
+    let builder = app(crate::agents::model::register(builder, agent(&server.url))).workflow(&FILE, file);
     let engine = builder.start().await.unwrap();
     let result = engine.trigger(&FILE, Value::Null).await.unwrap().result().await.unwrap();
     assert_eq!(result, json!({ "n": 7 }));

@@ -1,10 +1,10 @@
 //! Asking an endpoint: one request, one whole answer, or why there is none.
 
-use super::address::{Inner, Outer};
-use super::secret::SecretRef;
 use super::stream::{Broken, Reading};
 use super::wire::{Answer, Request, error_text};
 use super::{AgentError, ModelAgent};
+use crate::agents::secret::SecretRef;
+use crate::outside::{Outside, Refused};
 use rejoin::Failure;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
@@ -77,14 +77,13 @@ impl Parts {
         let url = agent.endpoint()?;
         // A redirect would carry the key elsewhere, and a proxy of the system is not what the agent was given.
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(agent.timeout);
-        let client = if agent.allow_inner { client } else { client.dns_resolver(Outer) };
+        let client = if agent.allow_inner { client } else { client.dns_resolver(Outside) };
         let client = client.build().map_err(|source| AgentError::Client { agent: agent.name.clone(), source })?;
         Ok(Parts { client, url, secret: agent.key.clone() })
     }
 
     async fn ask(&self, key: &str, request: &Request) -> Result<Answer, Denied> {
-        let secret = self.secret.as_ref().map(SecretRef::read).transpose();
-        let secret = secret.map_err(|error| Failure::business("model-key", error.to_string()))?;
+        let secret = self.secret.as_ref().map(SecretRef::resolve).transpose()?;
         let asking = self.client.post(self.url.clone()).header("Idempotency-Key", key).json(request);
         let asking = match &secret {
             Some(secret) => asking.bearer_auth(secret),
@@ -115,7 +114,7 @@ fn unreachable(error: reqwest::Error) -> Failure {
     let error = error.without_url();
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(known) = cause {
-        if let Some(inner) = known.downcast_ref::<Inner>() {
+        if let Some(inner) = known.downcast_ref::<Refused>() {
             return Failure::business("model-endpoint", inner.to_string());
         }
         cause = known.source();
