@@ -1,12 +1,13 @@
 //! A project at work: its definitions in an engine of this process, with what answers for its agents.
 
 use crate::agents::secret::SecretRef;
-use crate::agents::{command, http, model};
+use crate::agents::webhook::Webhook;
+use crate::agents::{command, http, model, webhook};
 use crate::endpoint::Door;
 use crate::error::Trouble;
 use crate::project::Versions;
 use rejoin::definition::Project;
-use rejoin::definition::model::{Agent, AgentKind, Secret};
+use rejoin::definition::model::{Agent, AgentKind, ChannelKind, Secret};
 use rejoin::{Builder, Engine};
 use std::path::Path;
 
@@ -24,6 +25,13 @@ impl Host {
             .map_err(|error| Trouble::Folder { folder: data.display().to_string(), reason: error.to_string() })?;
         let door = Door::open().await.map_err(|error| start(&error))?;
         let mut builder = Versions::open(data)?.install(project, Engine::open(data))?;
+        for channel in &project.channels {
+            if let ChannelKind::Webhook { url, secret: signed, allow_inner } = &channel.kind {
+                let signed = signed.as_ref().map(|it| secret(it, folder));
+                let webhook = Webhook { url: url.clone(), secret: signed, allow_inner: *allow_inner };
+                builder = builder.channel(channel.name.value.clone(), webhook::channel(webhook, door.clone()));
+            }
+        }
         for agent in &project.agents {
             builder = answer(builder, project, agent, folder, &door)?;
         }

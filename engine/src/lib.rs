@@ -38,6 +38,7 @@
 
 mod activation;
 mod agent;
+mod channel;
 pub mod codec;
 mod combine;
 mod context;
@@ -66,6 +67,7 @@ pub mod why;
 mod workflow;
 
 pub use agent::{Agent, Grant, Job};
+pub use channel::{Announcement, Channel};
 pub use combine::{
     Either, Join2, Join3, Join4, Join5, Join6, Joinable, Unordered, join, join_all, select, try_join_all,
 };

@@ -1,6 +1,7 @@
 //! Everything that can be triggered in a project: handlers by name and version, agents, departments.
 
 use crate::agent::{Agent, Grant, Job};
+use crate::channel::Channel;
 use crate::context::Context;
 use crate::failure::{Failure, decode, encode};
 use crate::workflow::{Traits, Workflow};
@@ -34,6 +35,7 @@ pub(crate) struct Registry {
     targets: BTreeMap<String, Entry>,
     departments: BTreeMap<String, BTreeSet<String>>,
     persons: BTreeSet<String>,
+    channels: BTreeMap<String, Channel>,
 }
 
 /// One name: a workflow, or an agent with its jobs.
@@ -149,6 +151,14 @@ impl Registry {
 
     pub(crate) fn add_department(&mut self, name: String, members: impl IntoIterator<Item = String>) {
         self.departments.entry(name).or_default().extend(members);
+    }
+
+    pub(crate) fn add_channel(&mut self, name: String, channel: Channel) {
+        self.channels.insert(name, channel);
+    }
+
+    pub(crate) fn channel(&self, name: &str) -> Option<&Channel> {
+        self.channels.get(name)
     }
 
     pub(crate) fn add_person(&mut self, name: String) {

@@ -24,6 +24,7 @@ const LINES: &[(&str, &str)] = &[
     ("C2", "The result comes back to the agent and its conversation"),
     ("C3", "Failure comes back, never silence"),
     ("C4", "Grants and departments"),
+    ("C5", "An agent that is a language model"),
     ("C6", "Run tokens"),
     ("C7", "Turns of a conversation"),
     ("D1", "A workflow assigns a task"),
@@ -38,10 +39,15 @@ const LINES: &[(&str, &str)] = &[
     ("E2", "Call an agent with shared context"),
     ("E3", "Handoff to a person"),
     ("E4", "The end of a handoff"),
+    ("E5", "Diagnostics on definitions"),
     ("F1", "Triggered by an agent: context, five minutes"),
     ("F2", "The result of a workflow, tagged"),
     ("F3", "Failure and timeout come back as errors"),
+    ("F4", "An outcome leads to a workflow"),
+    ("F5", "Triggered or by hand, it is the same"),
     ("F6", "Whether an assignment may trigger at all"),
+    ("F7", "Stages: assignments, questions before and after, routes"),
+    ("F8", "Guards of loops"),
     ("F9", "Subagents and swarms"),
     ("F10", "Depth and recursion"),
     ("G2", "Idempotent triggers"),
@@ -68,7 +74,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The names of tests by the id that they bear.
 fn tests() -> BTreeMap<String, Vec<String>> {
     let mut files = Vec::new();
-    for folder in ["tests/tests", "engine/src", "engine/machine/tests", "store/src", "store/tests", "api/tests"] {
+    for folder in ["tests/tests", "engine/src", "engine/machine/tests", "store/src", "store/tests", "api/src", "api/tests"] {
         sources(&root().join(folder), &mut files);
     }
     files.sort();

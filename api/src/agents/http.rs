@@ -7,7 +7,7 @@
 //!
 //! Unless it is allowed, no address inside is asked, whatever the name in the URL leads to, see [`outside`].
 
-mod signature;
+pub(super) mod signature;
 
 use super::answer::Answer;
 use super::assignment::{Work, reading};

@@ -12,3 +12,4 @@ pub(crate) mod model;
 mod redact;
 pub(crate) mod secret;
 mod trouble;
+pub(crate) mod webhook;

@@ -15,7 +15,7 @@ pub(super) enum Refusal {
     NoToken,
     #[error("the host {0:?} is not this machine; ask {ip}, as REJOIN_URL says", ip = Ipv4Addr::LOCALHOST)]
     Host(String),
-    #[error("there is no {0}; there are GET /v1/run and POST /v1/run/trigger")]
+    #[error("there is no {0}; there are GET /v1/run, POST /v1/run/trigger and POST /v1/approvals/TOKEN")]
     Route(String),
     #[error("the body is longer than {0} bytes; hand over large content as a document")]
     TooLong(usize),
@@ -42,6 +42,7 @@ impl Refusal {
             Refusal::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-long"),
             Refusal::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
             Refusal::Broken(_) | Refusal::Body(_) | Refusal::Timeout(_) => (StatusCode::BAD_REQUEST, "bad-request"),
+            Refusal::Run(RunError::Payload(_)) => (StatusCode::BAD_REQUEST, "bad-request"),
             Refusal::Run(RunError::NotFound(_)) => (StatusCode::NOT_FOUND, "no-run"),
             Refusal::Run(RunError::Rejected(_)) => (StatusCode::CONFLICT, "rejected"),
             Refusal::Closed | Refusal::Run(RunError::Stopped) => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),

@@ -5,7 +5,7 @@ use super::door::Door;
 use super::error::Refusal;
 use super::holder::{Holder, only_local};
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
@@ -23,6 +23,7 @@ pub(super) fn router(door: Door) -> Router {
     Router::new()
         .route("/v1/run", get(run))
         .route("/v1/run/trigger", post(trigger))
+        .route("/v1/approvals/{token}", post(decide))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(from_fn(only_local))
@@ -115,6 +116,23 @@ async fn trigger(holder: Holder, body: Body) -> Result<Json<Value>, Refusal> {
         Err(RunError::Failed(failure)) => Ok(Json(ended(&failure))),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The answer to a question. The token in the address is what opens it, and only a POST decides.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    person: String,
+    answer: String,
+    comment: Option<String>,
+}
+
+async fn decide(State(door): State<Door>, Path(token): Path<String>, body: Body) -> Result<Json<Value>, Refusal> {
+    let token = token.parse()?;
+    let Said { person, answer, comment } = body::read(body).await?;
+    let engine = door.engine().await.ok_or(Refusal::Closed)?;
+    engine.decide(token, &person, &answer, comment.as_deref()).await?;
+    Ok(Json(json!({ "status": "decided" })))
 }
 
 fn ended(failure: &Failure) -> Value {

@@ -2,6 +2,7 @@
 
 #[path = "../../src/agents/mod.rs"]
 mod agents;
+mod channels;
 mod doors;
 #[path = "../../src/endpoint/mod.rs"]
 mod endpoint;

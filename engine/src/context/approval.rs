@@ -1,10 +1,12 @@
 //! Questions to people.
 
 use super::operation::Operation;
-use super::{Context, Reply};
+use super::{Attempt, Context, Reply, Step};
+use crate::channel::{Announcement, Channel};
+use crate::engine::ApprovalToken;
 use crate::failure::Failure;
 use rejoin_machine::human::Ask;
-use rejoin_machine::{FailureKind, Issue};
+use rejoin_machine::{FailureKind, Issue, OpNo};
 use serde_json::Value;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
@@ -46,8 +48,8 @@ impl Context {
         let mut token = [0; 16];
         token.copy_from_slice(&self.inner.state.borrow_mut().random.next());
         let ask = Ask { question: question.into(), token, ..Ask::default() };
-        self.inner.push_issue(Issue::Ask { op, ask: Box::new(ask) });
-        Approval { operation: self.operation(op), ctx: self.clone() }
+        self.inner.push_issue(Issue::Ask { op, ask: Box::new(ask.clone()) });
+        Approval { operation: self.operation(op), op, ask, ctx: self.clone(), through: None, telling: None }
     }
 }
 
@@ -56,7 +58,13 @@ impl Context {
 #[must_use = "a question that is dropped at once is never asked"]
 pub struct Approval {
     operation: Operation,
+    op: OpNo,
+    /// What is asked, for those who tell people of it.
+    ask: Ask,
     ctx: Context,
+    /// How people are told, until they are.
+    through: Option<String>,
+    telling: Option<Step<()>>,
 }
 
 impl Approval {
@@ -81,6 +89,41 @@ impl Approval {
         self.amend(|ask| ask.within = Some(limit.into()))
     }
 
+    /// Tells them through a channel of the project, in a step of its own: what goes wrong there is tried again and does not
+    /// end the question, which can be answered all the while.
+    pub fn through(mut self, channel: impl Into<String>) -> Self {
+        let channel = channel.into();
+        if self.ctx.inner.registry.channel(&channel).is_none() {
+            let message = format!("there is no channel {channel:?} in the project; declare it with Builder::channel");
+            let trouble = rejoin_machine::Failure::new(FailureKind::Refused, "unknown-channel", message);
+            return self.amend(|ask| ask.trouble = ask.trouble.take().or(Some(trouble)));
+        }
+        self.through = Some(channel);
+        self
+    }
+
+    /// Begins to tell people; what is asked is known by now.
+    fn tell(&mut self) {
+        let Some(channel) = self.through.take() else { return };
+        let Some(tell) = self.ctx.inner.registry.channel(&channel).and_then(Channel::tells) else { return };
+        let (ask, now) = (self.ask.clone(), self.ctx.now());
+        if ask.trouble.is_some() {
+            return;
+        }
+        let (run, op) = (self.ctx.run_id(), self.op);
+        self.telling = Some(self.ctx.step(&format!("tell {channel}"), move |attempt: Attempt| {
+            tell(Announcement {
+                key: attempt.idempotency_key(),
+                run,
+                token: ApprovalToken::new(run, op, ask.token),
+                question: ask.question.clone(),
+                answers: ask.answers.clone(),
+                persons: ask.persons.clone(),
+                expires_at: ask.within.map(|within| now.after(within)),
+            })
+        }));
+    }
+
     /// Persons, of whom the project must know. That it does not is recorded, as the question would be.
     fn asking<P: Into<String>>(
         self,
@@ -100,10 +143,11 @@ impl Approval {
         })
     }
 
-    fn amend(self, amend: impl FnOnce(&mut Ask)) -> Self {
+    fn amend(mut self, amend: impl FnOnce(&mut Ask)) -> Self {
+        amend(&mut self.ask);
         self.operation.amend(|issue| {
             if let Issue::Ask { ask, .. } = issue {
-                amend(ask);
+                **ask = self.ask.clone();
             }
         });
         self
@@ -113,7 +157,15 @@ impl Approval {
 impl Future for Approval {
     type Output = Result<Decision, Failure>;
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        self.operation.poll(task).map(|reply| match reply {
+        self.tell();
+        let asked = self.operation.poll(task);
+        if asked.is_pending()
+            && let Some(telling) = &mut self.telling
+            && Pin::new(telling).poll(task).is_ready()
+        {
+            self.telling = None;
+        }
+        asked.map(|reply| match reply {
             Reply::Decided(verdict) => {
                 Ok(Decision { answer: verdict.answer, by: verdict.by, comment: verdict.comment })
             }

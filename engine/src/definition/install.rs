@@ -2,10 +2,11 @@
 
 use super::diagnostic::Diagnostics;
 use super::interpret::interpret;
-use super::model::{AgentKind, Field, Project, Workflow as Definition};
+use super::model::{AgentKind, ChannelKind, Field, Project, Workflow as Definition};
 use super::read;
 use super::source::Source;
 use crate::agent::Agent;
+use crate::channel::Channel;
 use crate::engine::Builder;
 use crate::failure::Failure;
 use crate::registry::Handler;
@@ -29,7 +30,7 @@ fn interned(text: &str) -> &'static str {
 
 impl Project {
     /// Declares everything to an engine, and registers its workflows, each in the version that `version` says. What answers for
-    /// agents that are no workers is for the caller to register.
+    /// agents that are no workers is for the caller to register, and so are channels that are no consoles.
     pub fn install(&self, builder: Builder, version: impl Fn(&Definition) -> u32) -> Builder {
         let mut builder = self.declare(builder);
         for workflow in &self.workflows {
@@ -54,6 +55,9 @@ impl Project {
         let mut builder = self.persons.iter().fold(builder, |builder, person| builder.person(person.value.clone()));
         for (name, members) in &self.departments {
             builder = builder.department(name.value.clone(), members.iter().map(|it| it.value.clone()));
+        }
+        for channel in self.channels.iter().filter(|it| matches!(it.kind, ChannelKind::Console)) {
+            builder = builder.channel(channel.name.value.clone(), Channel::console());
         }
         for agent in &self.agents {
             let mut declared = Agent::named(agent.name.value.clone()).metadata(agent.metadata.clone());

@@ -66,6 +66,8 @@ pub enum ChannelKind {
         url: String,
         /// What it is signed with.
         secret: Option<Secret>,
+        /// Whether that may be inside the machine's own networks.
+        allow_inner: bool,
     },
 }
 

@@ -3,6 +3,7 @@
 use super::{Engine, Shared, participant};
 use crate::activation::Surroundings;
 use crate::agent::{Agent, Job};
+use crate::channel::Channel;
 use crate::context::Context;
 use crate::error::StartError;
 use crate::failure::Failure;
@@ -104,6 +105,12 @@ impl Builder {
     /// Declares a person of the project, who can be asked and can take over conversations.
     pub fn person(mut self, name: impl Into<String>) -> Self {
         self.registry.add_person(name.into());
+        self
+    }
+
+    /// Declares a way to reach people, see [`Approval::through`](crate::Approval::through).
+    pub fn channel(mut self, name: impl Into<String>, channel: Channel) -> Self {
+        self.registry.add_channel(name.into(), channel);
         self
     }
 

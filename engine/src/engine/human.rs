@@ -19,6 +19,12 @@ pub struct ApprovalToken {
     secret: [u8; 16],
 }
 
+impl ApprovalToken {
+    pub(crate) fn new(run: RunId, op: OpNo, secret: [u8; 16]) -> ApprovalToken {
+        ApprovalToken { run, op, secret }
+    }
+}
+
 impl fmt::Display for ApprovalToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secret = RunId(self.secret).to_string().replace('-', "");

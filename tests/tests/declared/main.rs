@@ -1,6 +1,7 @@
 //! The specification, line by line, through definitions in files; each test bears the id of its line.
 
 mod diagnostics;
+mod guide;
 mod nodes;
 mod people;
 mod proven;

@@ -4,10 +4,12 @@ use super::{run, runs_of};
 use rejoin::testkit::{Simulation, World};
 use rejoin::time::{days, hours, millis, minutes};
 use rejoin::{
-    ApprovalToken, Builder, Context, Decision, Event, Failure, OpenApproval, Rejection, RunError, RunStatus, Workflow,
+    Announcement, ApprovalToken, Builder, Channel, Context, Decision, Event, Failure, OpenApproval, Rejection,
+    RunError, RunStatus, Workflow,
 };
 use rejoin_store::simulated::Outcome;
-use rejoin_tests::lives::{MAIN, OTHER, builder, double, failure, start, trigger};
+use rejoin_tests::lives::{MAIN, OTHER, builder, double, failure, outcome, start, trigger};
+use std::sync::{Arc, Mutex};
 
 async fn review(ctx: Context, _: u32) -> Result<String, Failure> {
     let decision: Decision = ctx
@@ -278,4 +280,58 @@ fn spec_h2_a_running_run_takes_messages() {
     let told = run.clone();
     simulation.block_on(async move { told.signal("message", "hurry").await }).unwrap().unwrap();
     assert_eq!(simulation.block_on(run.result()).unwrap().unwrap(), "hurry");
+}
+
+#[test]
+fn spec_h1_people_are_told_through_a_channel_once_however_often_that_fails() {
+    let told: Arc<Mutex<Vec<Announcement>>> = Arc::default();
+    let of_channel = told.clone();
+    let desk = Channel::of(move |announcement: Announcement| {
+        let mut told = of_channel.lock().unwrap();
+        told.push(announcement);
+        let first = told.len() == 1;
+        async move { if first { Err(Failure::transient("nobody at the desk")) } else { Ok(()) } }
+    });
+    let app = builder().person("ann").channel("desk", desk).workflow(&MAIN, |ctx: Context, _: u32| async move {
+        let asked =
+            ctx.approval("Publish?").through("desk").answers(["yes", "no"]).persons(["ann"]).within(minutes(60));
+        asked.await.map(|decision| decision.answer)
+    });
+    let world = World::new(1);
+    let mut simulation = start(&world, app);
+    let run = trigger(&mut simulation);
+    simulation.settle();
+    world.pass(minutes(1));
+    simulation.settle();
+    let all = told.lock().unwrap().clone();
+    assert_eq!(
+        (all.len(), &all[0].key, &all[0].answers[..]),
+        (2, &all[1].key, &["yes".to_owned(), "no".to_owned()][..])
+    );
+    let (engine, token) = (simulation.engine(), all[1].token);
+    simulation.block_on(async move { engine.decide(token, "ann", "yes", None).await }).unwrap().unwrap();
+    assert_eq!(simulation.block_on(run.result()).unwrap().unwrap(), "yes");
+}
+
+#[test]
+fn spec_h1_a_channel_that_fails_does_not_keep_people_from_answering() {
+    let down = Channel::of(|_: Announcement| async { Err::<(), _>(Failure::transient("down")) });
+    let app = |channel: &'static str| {
+        let down = down.clone();
+        builder().person("ann").channel("desk", down).workflow(&MAIN, move |ctx: Context, _: u32| async move {
+            let asked = ctx.approval("Publish?").answers(["yes", "no"]).persons(["ann"]).through(channel);
+            asked.await.map(|decision| decision.answer)
+        })
+    };
+    let mut simulation = start(&World::new(1), app("desk"));
+    let run = trigger(&mut simulation);
+    simulation.settle();
+    let engine = simulation.engine();
+    let decided = async move {
+        let open = engine.approvals().unwrap();
+        engine.decide(open[0].token, "ann", "no", None).await
+    };
+    simulation.block_on(decided).unwrap().unwrap();
+    assert_eq!(simulation.block_on(run.result()).unwrap().unwrap(), "no");
+    assert_eq!(failure(outcome(app("dusk")).0).code(), "unknown-channel");
 }

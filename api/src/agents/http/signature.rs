@@ -11,7 +11,7 @@ use sha2::Sha256;
 const ENCODED: &str = "whsec_";
 
 /// The headers that say which request it is and when it was made, and, with a secret, who has made it.
-pub(super) fn headers(
+pub(in super::super) fn headers(
     id: &str,
     seconds: u64,
     body: &[u8],

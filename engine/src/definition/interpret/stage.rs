@@ -131,6 +131,9 @@ pub(super) async fn ask(question: &Question, ctx: &Context, scope: &Scope) -> Re
     if let Some(limit) = question.within {
         approval = approval.within(limit);
     }
+    if let Some(channel) = &question.via {
+        approval = approval.through(channel.value.clone());
+    }
     Ok(match (approval.await, &question.late) {
         (Ok(decision), _) => {
             let value = json!({ "answer": decision.answer, "by": decision.by, "comment": decision.comment });

@@ -229,6 +229,7 @@ fn channel(node: &Node, found: &mut Diagnostics) -> Option<ChannelKind> {
     let url = fields.need("webhook").and_then(|node| Some((text(node, "webhook", fields.found)?, node)));
     let url = url.map(|(url, node)| address(&url, node, fields.found));
     let secret = secret(&mut fields, "secret");
+    let allow_inner = fields.flag("allow_inner").unwrap_or(false);
     fields.end();
-    url.map(|url| ChannelKind::Webhook { url, secret })
+    url.map(|url| ChannelKind::Webhook { url, secret, allow_inner })
 }

@@ -67,7 +67,7 @@ fn assistant(content: &str) -> Message {
 }
 
 #[test]
-fn a_conversation_is_remembered_and_tools_are_called_in_it() {
+fn spec_c5_a_conversation_is_remembered_and_tools_are_called_in_it() {
     let (app, seen) = app();
     Dialogue::with("clerk", app)
         .user("ann")

@@ -55,7 +55,7 @@ fn app_with(bank: &Ledger, clerk: ModelAgent, grant: &str) -> Builder {
 }
 
 #[test]
-fn each_turn_is_paid_for_once() {
+fn spec_c5_each_turn_is_paid_for_once() {
     let lived = RunTest::new(app, &WORK, "Add.".to_owned()).run();
     // The turns, the calls and what a job costs are in the report: three turns, three calls.
     assert_eq!(lived.result.unwrap(), json!(["Done.", 6, 6]));

@@ -28,7 +28,7 @@ async fn a_plain_answer_is_the_result() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_streamed_answer_is_put_together() {
+async fn spec_c5_a_streamed_answer_is_put_together() {
     let server = Server::saying([Reply::Stream(text_lines("Good day to you."))]).await;
     let lived = simple_job(agent(&server.url)).await;
     assert_eq!(lived.result, Ok("Good day to you.".into()));
@@ -37,7 +37,7 @@ async fn a_streamed_answer_is_put_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_busy_is_asked_again_when_they_say() {
+async fn spec_c5_who_is_busy_is_asked_again_when_they_say() {
     let busy = Reply::Status(429, "Retry-After: 2", json!({ "error": { "message": "slow down" } }));
     let broken = Reply::Status(503, "X-Why: broken", json!({}));
     let server = Server::saying([busy, broken, plain("Now.")]).await;
@@ -51,7 +51,7 @@ async fn who_is_busy_is_asked_again_when_they_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_an_answer_is_none() {
+async fn spec_c5_half_an_answer_is_none() {
     let half = || text_lines("Good day to you.")[..2].to_vec();
     // One connection breaks, the other ends as if all were said.
     let server = Server::saying([Reply::Cut(half()), Reply::Stream(half()), plain("Whole.")]).await;

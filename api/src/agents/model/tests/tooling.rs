@@ -49,7 +49,7 @@ async fn told(replies: impl IntoIterator<Item = Reply>) -> (Lived, Vec<Value>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_go_side_by_side_and_come_back_in_order() {
+async fn spec_c5_calls_go_side_by_side_and_come_back_in_order() {
     let both = calls(&[("add", r#"{"a":1,"b":2}"#), ("add", r#"{"a":"x"}"#)]);
     let server = Server::saying([both, plain("Three.")]).await;
     let lived = job(agent(&server.url), app, json!({ "sum": [1, 2] })).await;
@@ -72,7 +72,7 @@ async fn calls_go_side_by_side_and_come_back_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_made_up_starts_nothing() {
+async fn spec_c5_what_is_made_up_starts_nothing() {
     let made_up = calls(&[("add", "[1,2]"), ("add", "{\"a\":"), ("launch", "{}"), ("secret", "{}")]);
     let (lived, told) = told([made_up, plain("I see.")]).await;
     assert_eq!(lived.result, Ok("I see.".into()));
@@ -82,7 +82,7 @@ async fn what_is_made_up_starts_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_the_engine_refuses_comes_back() {
+async fn spec_c5_a_call_that_the_engine_refuses_comes_back() {
     // The job was given no account, and what a model says is none.
     let (_, told) = told([calls(&[("pay", r#"{"account":"mine","amount":5}"#)]), plain("It does not work.")]).await;
     assert_eq!(told[0]["status"], "failed");
@@ -90,7 +90,7 @@ async fn a_call_that_the_engine_refuses_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metadata_is_not_the_models_to_choose() {
+async fn spec_c5_metadata_is_not_the_models_to_choose() {
     const RENT: Workflow<Value, Value> = Workflow::named("rent");
     async fn rent(ctx: Context, _: Value) -> Result<Value, Failure> {
         ctx.task("clerk", "Pay the rent.").metadata("account", "ann").await.map(|done| done.output)
@@ -112,7 +112,7 @@ async fn metadata_is_not_the_models_to_choose() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_tools_return_stays_data() {
+async fn spec_c5_what_tools_return_stays_data() {
     let read = calls(&[("read_page", "{}"), ("read_page", r#"{"length":100000}"#)]);
     let server = Server::saying([read, plain("A strange page.")]).await;
     job(agent(&server.url), app, "Read it.".into()).await.result.unwrap();
@@ -131,7 +131,7 @@ async fn what_tools_return_stays_data() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_budget_and_a_number_of_turns_end_the_job() {
+async fn spec_c5_a_budget_and_a_number_of_turns_end_the_job() {
     let again = || calls(&[("add", r#"{"a":1,"b":1}"#)]);
     // Each turn costs 30 tokens.
     let server = Server::saying([again(), again(), again()]).await;
