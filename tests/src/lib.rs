@@ -3,6 +3,7 @@ pub mod campaign;
 pub mod chance;
 pub mod checks;
 pub mod client;
+pub mod definitions;
 pub mod flips;
 pub mod fuzz;
 pub mod hooked;

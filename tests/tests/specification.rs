@@ -74,7 +74,9 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The names of tests by the id that they bear.
 fn tests() -> BTreeMap<String, Vec<String>> {
     let mut files = Vec::new();
-    for folder in ["tests/tests", "engine/src", "engine/machine/tests", "store/src", "store/tests", "api/src", "api/tests"] {
+    for folder in
+        ["tests/tests", "engine/src", "engine/machine/tests", "store/src", "store/tests", "api/src", "api/tests"]
+    {
         sources(&root().join(folder), &mut files);
     }
     files.sort();

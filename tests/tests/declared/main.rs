@@ -5,6 +5,7 @@ mod guide;
 mod nodes;
 mod people;
 mod proven;
+mod random;
 mod stages;
 
 use rejoin::definition::{Project, Source};
