@@ -153,8 +153,18 @@ async fn a_program_has_a_clean_environment_and_a_folder_that_goes() {
     let mut names: Vec<&str> = names.as_str().unwrap().split_whitespace().collect();
     // What the script's own shell adds.
     names.retain(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name));
-    let known =
-        ["DECLARED", "HOME", "LANG", "PATH", "REJOIN_KEY", "REJOIN_RUN", "REJOIN_RUN_TOKEN", "REJOIN_URL", "TMPDIR"];
+    let known = [
+        "DECLARED",
+        "HOME",
+        "LANG",
+        "PATH",
+        "REJOIN_BIN",
+        "REJOIN_KEY",
+        "REJOIN_RUN",
+        "REJOIN_RUN_TOKEN",
+        "REJOIN_URL",
+        "TMPDIR",
+    ];
     assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
     assert!(["DECLARED", "PATH", "REJOIN_RUN_TOKEN"].iter().all(|name| names.contains(name)), "{names:?}");
 
