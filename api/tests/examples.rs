@@ -193,6 +193,16 @@ fn spec_f7_a_revised_draft_comes_back_without_what_was_doubtful() {
 }
 
 #[test]
+fn spec_f8_after_three_drafts_the_last_one_is_still_there_for_the_archive() {
+    let example = Example::new("content-review");
+    let told = example.gives(&["--answer", "revise", "--answer", "revise", "--answer", "revise"]);
+    assert_eq!(told, json!({ "outcome": "archived", "path": ARCHIVED }));
+    let text = example.file(ARCHIVED);
+    assert!(text.contains("Not published: too-many-visits\n") && text.contains("A heat pump moves heat"), "{text}");
+    assert_eq!(example.runs().iter().filter(|run| run["workflow"] == "writer").count(), 3);
+}
+
+#[test]
 fn spec_f7_a_debate_is_held_side_by_side_and_summed_up() {
     let example = Example::new("debate");
     let told = example.gives(&[]);
