@@ -203,6 +203,15 @@ fn spec_f8_after_three_drafts_the_last_one_is_still_there_for_the_archive() {
 }
 
 #[test]
+fn spec_f7_a_stage_that_fails_fails_the_run_with_its_code_told_once() {
+    let example = Example::new("content-review");
+    let said = example.run(&["--input", "topic=perpetual motion"]);
+    let last = said.err.lines().last().unwrap_or_default();
+    assert_eq!((said.status, &*said.out), (1, ""), "{said:?}");
+    assert_eq!(last, "error: no-notes: there are no notes on this topic in data/notes");
+}
+
+#[test]
 fn spec_f7_a_debate_is_held_side_by_side_and_summed_up() {
     let example = Example::new("debate");
     let told = example.gives(&[]);
