@@ -66,8 +66,8 @@ pub(crate) enum Trouble {
     Start(String),
     #[error("{0}")]
     Refused(String),
-    #[error("{code}: {message}")]
-    RunFailed { code: String, message: String },
+    #[error("{0}")]
+    RunFailed(String),
     #[error("the definitions have {errors} errors and {warnings} warnings; mend them first")]
     Definitions { errors: usize, warnings: usize },
     #[error("failed to keep the lines in a temporary file ({0}); nothing was imported")]

@@ -9,7 +9,7 @@ use crate::project;
 use clap::Args;
 use rejoin::definition::model::{Field, Workflow};
 use rejoin::definition::{Project, Severity};
-use rejoin::{Engine, Filter, RunId};
+use rejoin::{Engine, Failure, Filter, RunId};
 use serde_json::{Map, Value};
 use std::io::{IsTerminal, Read, stderr, stdin};
 use std::path::{Path, PathBuf};
@@ -174,9 +174,7 @@ impl Place {
                 Value::String(text) => console.line(text.trim_end()),
                 other => console.line(serde_json::to_string_pretty(&other).unwrap_or_default()),
             },
-            Ending::Failed(failure) => {
-                Err(Trouble::RunFailed { code: failure.code().to_owned(), message: failure.message().to_owned() })
-            }
+            Ending::Failed(failure) => Err(Trouble::RunFailed(told(&failure))),
             Ending::Interrupted => {
                 console.note("it rests here; the same command goes on with it");
                 console.interrupted();
@@ -204,6 +202,14 @@ async fn answer(engine: Engine, root: RunId, answers: Vec<String>, person: Optio
             eprintln!("error: --answer {answer}: {error}");
         }
     }
+}
+
+/// A failure with its code, which stands in its message already where somebody chose it.
+fn told(failure: &Failure) -> String {
+    let (code, message) = (failure.code(), failure.message());
+    let rest = message.strip_prefix(code);
+    let has_code = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(": "));
+    if has_code { message.to_owned() } else { format!("{code}: {message}") }
 }
 
 /// What a workflow gave that declares no output, without the tag that says what it is.

@@ -128,7 +128,11 @@ async fn walk(workflow: &Workflow, ctx: &Context, scope: &mut Scope, results: &m
         let unit = workflow.unit(name).ok_or_else(|| lost(name))?;
         // A guard is an outcome like any other; one that nobody has a route for ends the run.
         let ended = match rounds.enter(workflow, &unit.name) {
-            Some(guard) => Ended::failed(guarded(guard, workflow, name)).renamed(guard),
+            Some(guard) => {
+                // It was not entered: what came of it before is what there is.
+                let value = scope.variables().get(name).cloned().unwrap_or_default();
+                Ended { value, ..Ended::failed(guarded(guard, workflow, name)).renamed(guard) }
+            }
             None => perform(unit, ctx, scope, results).await?,
         };
         if ctx.is_cancelled() {

@@ -2,6 +2,6 @@
 set -eu
 assignment=$(cat)
 mkdir -p out
-printf '%s' "$assignment" | "$REJOIN_BIN" pick input.body > out/newsletter.md.new
-mv out/newsletter.md.new out/newsletter.md
+printf '%s' "$assignment" | "$REJOIN_BIN" pick input.body > out/newsletter.md.$$
+mv out/newsletter.md.$$ out/newsletter.md
 echo '{"result": {"path": "out/newsletter.md"}}'
