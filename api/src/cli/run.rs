@@ -9,9 +9,9 @@ use crate::project;
 use clap::Args;
 use rejoin::definition::model::{Field, Workflow};
 use rejoin::definition::{Project, Severity};
-use rejoin::{Engine, Failure, Filter, RunId};
+use rejoin::{Engine, Failure, Filter, RunId, RunInfo};
 use serde_json::{Map, Value};
-use std::io::{IsTerminal, Read, stderr, stdin};
+use std::io::{IsTerminal, Read, Write, stderr, stdin};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,9 +80,9 @@ impl Run {
         let workflow = chosen(&project, &self.place.path, self.workflow.as_deref())?;
         let input = self.read_input(workflow)?;
         let digest = digest(&input);
-        let anew = self.anew;
+        let (anew, shown) = (self.anew, self.place.shown());
         self.place.host(&project, console, async |engine| {
-            if let Some(run) = unfinished(engine, Some((&workflow.name, &digest)))?.filter(|_| !anew) {
+            if let Some(run) = begun(engine, &shown, Some((&workflow.name, &digest)))?.filter(|_| !anew) {
                 return Ok(run);
             }
             let named = rejoin::Workflow::<Value, Value>::named(workflow.name.value.clone().leak());
@@ -110,9 +110,10 @@ impl Run {
 impl Resume {
     pub(crate) fn execute(self, console: &mut Console) -> Result<(), Trouble> {
         let project = self.place.project()?;
+        let shown = self.place.shown();
         self.place.host(&project, console, async |engine| {
             let nothing = || Trouble::Refused("every run has ended; rejoin run begins one".to_owned());
-            unfinished(engine, None)?.ok_or_else(nothing)
+            begun(engine, &shown, None)?.ok_or_else(nothing)
         })
     }
 }
@@ -138,21 +139,34 @@ impl Place {
         console: &mut Console,
         begin: impl AsyncFnOnce(&Engine) -> Result<RunId, Trouble>,
     ) -> Result<(), Trouble> {
-        let folder = project::folder(&self.path);
-        let data = self.data.clone().unwrap_or_else(|| folder.join(".rejoin"));
+        let (folder, data) = (project::folder(&self.path), self.data());
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
         let ended = runtime.block_on(async {
             let host = Host::open(project, &folder, &data).await?;
             let ended = match begin(&host.engine).await {
-                Ok(run) => self.watch(&host.engine, run).await,
+                Ok(run) => self.watch(&host.engine, run).await.map(|ended| (run, ended)),
                 Err(trouble) => Err(trouble),
             };
             host.close().await;
             ended
         });
         runtime.shutdown_background();
-        self.show(ended?, console)
+        let (run, ended) = ended?;
+        let told = !matches!(ended, Ending::Interrupted);
+        let shown = self.show(ended, console);
+        if told {
+            self.shown().add(run);
+        }
+        shown
+    }
+
+    fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| project::folder(&self.path).join(".rejoin"))
+    }
+
+    fn shown(&self) -> Shown {
+        Shown(self.data().join("shown"))
     }
 
     async fn watch(&self, engine: &Engine, run: RunId) -> Result<Ending, Trouble> {
@@ -266,8 +280,24 @@ fn digest(input: &Value) -> String {
     rejoin::Payload::from(input.to_string().into_bytes()).digest().to_string()
 }
 
-/// The newest run that has not ended: begun here, or any.
-fn unfinished(engine: &Engine, of: Option<(&str, &str)>) -> Result<Option<RunId>, Trouble> {
+/// The runs of which somebody has seen the end: a file beside the log, with a line for each.
+struct Shown(PathBuf);
+
+impl Shown {
+    fn has(&self, run: RunId) -> bool {
+        let seen = std::fs::read_to_string(&self.0).unwrap_or_default();
+        seen.lines().any(|line| line == run.to_string())
+    }
+
+    /// Without it the end is shown once more, and nothing else.
+    fn add(&self, run: RunId) {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&self.0);
+        let _ = file.and_then(|mut file| writeln!(file, "{run}"));
+    }
+}
+
+/// The newest run that has not ended, or of which nobody has seen the end: with this input, or any.
+fn begun(engine: &Engine, shown: &Shown, of: Option<(&str, &str)>) -> Result<Option<RunId>, Trouble> {
     let filter = Filter {
         workflow: of.map(|(name, _)| name.to_owned()),
         label: of.map(|(_, digest)| (LABEL.to_owned(), digest.to_owned())),
@@ -276,7 +306,8 @@ fn unfinished(engine: &Engine, of: Option<(&str, &str)>) -> Result<Option<RunId>
     let mut from = None;
     loop {
         let page = engine.list(&filter, from.as_deref(), 100).map_err(|error| Trouble::Refused(error.to_string()))?;
-        let open = page.runs.iter().find(|run| !run.row.status.is_closed() && run.row.parent.is_none());
+        let unseen = |run: &&RunInfo| run.row.parent.is_none() && (!run.row.status.is_closed() || !shown.has(run.id));
+        let open = page.runs.iter().find(unseen);
         match (open, page.next) {
             (Some(run), _) => return Ok(Some(run.id)),
             (None, None) => return Ok(None),

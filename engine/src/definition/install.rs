@@ -33,6 +33,9 @@ impl Project {
     /// agents that are no workers is for the caller to register, and so are channels that are no consoles.
     pub fn install(&self, builder: Builder, version: impl Fn(&Definition) -> u32) -> Builder {
         let mut builder = self.declare(builder);
+        if let Some(name) = &self.name {
+            builder = builder.project(name.value.clone());
+        }
         for workflow in &self.workflows {
             builder = register(builder, workflow.clone(), version(workflow));
         }

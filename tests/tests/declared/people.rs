@@ -14,7 +14,7 @@ stages:
     exit: { ask: ann, via: desk, text: 'Publish {{ stage.text }}?', answers: [approve, revise, reject], within: 2d, late: reject }
     route: { approve: published, revise: draft, reject: end }
 nodes:
-  published: { end: { text: '= draft.text', status: '= status.draft.outcome' } }
+  published: { end: { text: '= draft.text', status: '= status.draft.outcome', by: '= status.draft.by' } }
 output: rejected
 "#;
 
@@ -44,7 +44,7 @@ fn spec_f7_an_exit_question_makes_the_outcome() {
     let (mut simulation, run) = begin(app(&[AGENTS, REVIEW]), json!({}));
     let asked = answer(&mut simulation, &["revise", "approve"]);
     assert_eq!(asked, ["Publish a draft?", "Publish a draft?"]);
-    assert_eq!(result(&mut simulation, &run), json!({ "text": "a draft", "status": "approve" }));
+    assert_eq!(result(&mut simulation, &run), json!({ "text": "a draft", "status": "approve", "by": "ann" }));
 }
 
 #[test]

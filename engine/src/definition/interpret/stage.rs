@@ -42,8 +42,14 @@ pub(super) async fn stage(
     };
     let mut inner = scope.clone();
     inner.set("stage", done.clone());
-    let answered = ask(question, ctx, &inner).await?;
-    Ok(Ended { value: done, ..answered })
+    let mut answered = ask(question, ctx, &inner).await?;
+    // What the agents made is the stage's value; who answered, and what they said about it, stands in its status.
+    if let Value::Object(said) = std::mem::replace(&mut answered.value, done) {
+        for (name, value) in said {
+            answered.status[name.as_str()] = value;
+        }
+    }
+    Ok(answered)
 }
 
 /// Everything that is assigned, all at once; what came of it, or the first failure in the order of the assignments.
