@@ -104,11 +104,20 @@ fn view<'a>(it: &'a Diagnostic, sources: &'a [Source]) -> View<'a> {
     }
 }
 
+/// The longest line that is shown, in bytes.
+const LONGEST: usize = 400;
+
 /// The place in its file, with what is wrong there.
 pub(crate) fn picture(it: &Diagnostic, sources: &[Source]) -> String {
     let (name, text) = sources.get(it.at.file).map_or(("?", ""), |source| (&source.name, &source.text));
     let start = it.at.span.0.min(text.len());
     let length = it.at.span.1.min(text.len()).saturating_sub(start);
+    let line_start = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    if text.get(line_start..).unwrap_or("").lines().next().is_some_and(|line| line.len() > LONGEST) {
+        // Nobody reads such a line, and everything before it scrolls away.
+        let (name, line, column) = it.at.line(sources);
+        return printable(&format!("{}: {name}:{line}:{column}: {}", it.code, it.message));
+    }
     let level = match it.code.severity() {
         Severity::Error => miette::Severity::Error,
         Severity::Warning => miette::Severity::Warning,

@@ -69,6 +69,9 @@ impl Project {
         }
         sources.extend(declaration(path)?);
         let workflows = path.join("workflows");
+        if sources.is_empty() && !workflows.is_dir() {
+            return Err(io::Error::other(format!("{} has neither rejoin.yaml nor a folder workflows", path.display())));
+        }
         let folder = if workflows.is_dir() { &workflows } else { path };
         let listed = fs::read_dir(folder).map_err(|error| named(folder, &error))?;
         let mut files: Vec<_> = listed.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
