@@ -6,6 +6,7 @@ mod conversations;
 mod doctor;
 mod events;
 mod export;
+mod graph;
 mod head;
 mod import;
 mod pick;
@@ -39,6 +40,7 @@ enum Command {
     Run(run::Run),
     Resume(run::Resume),
     Check(check::Check),
+    Graph(graph::Graph),
     Pick(pick::Pick),
     Verify(verify::Verify),
     Runs(runs::Runs),
@@ -72,6 +74,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(run) => run.execute(&mut console),
         Command::Resume(resume) => resume.execute(&mut console),
         Command::Check(check) => check.execute(&mut console),
+        Command::Graph(graph) => graph.execute(&mut console),
         Command::Pick(pick) => pick.execute(&mut console),
         Command::Verify(verify) => verify.execute(&mut console),
         Command::Runs(runs) => runs.execute(&mut console),
