@@ -9,6 +9,7 @@ mod export;
 mod graph;
 mod head;
 mod import;
+mod new;
 mod pick;
 mod reindex;
 mod replay;
@@ -37,6 +38,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::New),
     Run(run::Run),
     Resume(run::Resume),
     Check(check::Check),
@@ -71,6 +73,7 @@ struct Source {
 pub(crate) fn main() -> ExitCode {
     let mut console = Console::default();
     let done = match Cli::parse().command {
+        Command::New(new) => new.execute(&mut console),
         Command::Run(run) => run.execute(&mut console),
         Command::Resume(resume) => resume.execute(&mut console),
         Command::Check(check) => check.execute(&mut console),
