@@ -2,6 +2,7 @@
 
 mod diagnostics;
 mod nodes;
+mod pages;
 mod people;
 mod proven;
 mod stages;
