@@ -77,6 +77,10 @@ pub(crate) enum Trouble {
     /// The index is in the way of a new one.
     #[error("{path} cannot be removed ({reason}); do so as a user who may, and start again")]
     Index { path: String, reason: String },
+    #[error("{folder} is not empty; give a folder that is, or that is not there yet")]
+    NotEmpty { folder: String },
+    #[error("{path} cannot be written: {reason}")]
+    Write { path: String, reason: String },
     #[error("failed to write to stdout: {0}")]
     Output(io::Error),
 }

@@ -8,6 +8,7 @@ mod cli;
 mod endpoint;
 mod error;
 mod find;
+mod graph;
 mod heads;
 mod history;
 mod host;

@@ -6,8 +6,10 @@ mod conversations;
 mod doctor;
 mod events;
 mod export;
+mod graph;
 mod head;
 mod import;
+mod new;
 mod pick;
 mod reindex;
 mod replay;
@@ -36,9 +38,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    New(new::New),
     Run(run::Run),
     Resume(run::Resume),
     Check(check::Check),
+    Graph(graph::Graph),
     Pick(pick::Pick),
     Verify(verify::Verify),
     Runs(runs::Runs),
@@ -69,9 +73,11 @@ struct Source {
 pub(crate) fn main() -> ExitCode {
     let mut console = Console::default();
     let done = match Cli::parse().command {
+        Command::New(new) => new.execute(&mut console),
         Command::Run(run) => run.execute(&mut console),
         Command::Resume(resume) => resume.execute(&mut console),
         Command::Check(check) => check.execute(&mut console),
+        Command::Graph(graph) => graph.execute(&mut console),
         Command::Pick(pick) => pick.execute(&mut console),
         Command::Verify(verify) => verify.execute(&mut console),
         Command::Runs(runs) => runs.execute(&mut console),

@@ -236,7 +236,8 @@ fn plain(value: Value) -> Value {
     }
 }
 
-fn chosen<'a>(project: &'a Project, path: &Path, named: Option<&str>) -> Result<&'a Workflow, Trouble> {
+/// The workflow that is meant: the one that is named, or the one of the file, or the main one, or the only one.
+pub(super) fn chosen<'a>(project: &'a Project, path: &Path, named: Option<&str>) -> Result<&'a Workflow, Trouble> {
     let names = || project.workflows.iter().map(|workflow| workflow.name.value.clone()).collect();
     // A file that is given alone is what is meant, whatever the project's main workflow is.
     let of_file =

@@ -64,6 +64,11 @@ impl Expression {
         syntax::read(text).map(|root| Expression { text: text.trim().to_owned(), root })
     }
 
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What it gives in this scope.
     pub(crate) fn value(&self, scope: &Scope) -> Result<Value, Failure> {
         self.computed(scope).map_err(|trouble| failure(&self.text, &trouble))

@@ -31,6 +31,8 @@ fn codes(files: &[&str]) -> Vec<&'static str> {
 const CASES: &[(&str, &str, &str)] = &[
     ("workflow: main", "workflow: [", "R001"),
     ("    then: second", "    thne: second", "R002"),
+    // A name in a list is none in a table.
+    ("second: { choose", "second: { as: x, choose", "R002"),
     ("start: first", "start: [first]", "R003"),
     ("agent: echo, task:", "agent: echo, tasks:", "R004"),
     ("workflow: main", "workflow: 'a/b'", "R005"),
@@ -82,6 +84,13 @@ fn spec_e5_each_thing_that_is_wrong_has_its_code_and_place() {
 }
 
 #[test]
+fn spec_e5_what_cannot_be_read_is_told_of_once() {
+    let half = "workflow: main\nstages: { draft: { assign: { agent: echo }, then: end } }\n";
+    assert_eq!(codes(&[AGENTS, half]), ["R004"]);
+    assert_eq!(codes(&[AGENTS, "workflow: main\nnodes: { pause: { wait: soon } }\n"]), ["R007"]);
+}
+
+#[test]
 fn spec_e5_what_is_wrong_over_several_files_is_found_too() {
     let link = |from: &str, to: &str| format!("workflow: {from}\nnodes: {{ it: {{ trigger: {to}, then: end }} }}\n");
     let end = "workflow: d\nnodes: { it: { end: 1 } }\n";
@@ -100,6 +109,8 @@ fn spec_e5_what_is_wrong_over_several_files_is_found_too() {
     assert_eq!(codes(&["agents: { x: { rust: true, grants: [nothing] } }\n", end]), ["R110"]);
     assert_eq!(codes(&["agents: { x: { rust: true, departments: [nowhere] } }\n", end]), ["R106"]);
     assert_eq!(codes(&["agents: { x: { describe: no hands } }\n", end]), ["R406"]);
+    assert_eq!(codes(&["agents: { x: { worker: false } }\n", end]), ["R406"]);
+    assert!(codes(&["agents: { x: { worker: false, rust: true } }\n", end]).is_empty());
     assert_eq!(codes(&[AGENTS]), ["R010"]);
 }
 

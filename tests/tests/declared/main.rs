@@ -3,6 +3,7 @@
 mod diagnostics;
 mod guide;
 mod nodes;
+mod pages;
 mod people;
 mod proven;
 mod random;

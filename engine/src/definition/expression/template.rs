@@ -55,6 +55,11 @@ impl Template {
         guarded(|| compile(text)).unwrap_or_else(|message| Err(Flaw::of(text, message)))
     }
 
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The text that it gives in this scope.
     pub(crate) fn render(&self, scope: &Scope) -> Result<String, Failure> {
         guarded(|| self.rendered(scope)).and_then(|rendered| rendered).map_err(|trouble| failure(&self.text, &trouble))

@@ -94,8 +94,11 @@ fn kind(name: &At<String>, fields: &mut Fields<'_>) -> Option<AgentKind> {
     let worker = fields.flag("worker").filter(|is| *is).map(|_| AgentKind::Worker);
     let rust = fields.flag("rust").filter(|is| *is).map(|_| AgentKind::Rust);
     let mut kinds: Vec<AgentKind> = [command, http, model, worker, rust].into_iter().flatten().collect();
-    let given =
-        ["command", "http", "model", "worker", "rust"].into_iter().filter(|it| fields.get(it).is_some()).count();
+    // One that is said not to answer does not.
+    let given = ["command", "http", "model", "worker", "rust"]
+        .into_iter()
+        .filter(|field| fields.get(field).is_some_and(|node| node.value != Tree::Bool(false)))
+        .count();
     match given {
         0 => {
             let message = format!("agent {:?} has nothing to answer with", name.value);

@@ -16,11 +16,13 @@ const AT_ONCE: u64 = 16;
 pub(super) fn stage(name: At<String>, node: &Node, found: &mut Diagnostics) -> Option<Unit> {
     let mut fields = Fields::of(node, format!("stage {:?}", name.value), found)?;
     let items = fields.list("assign");
+    // What is there and cannot be read has been told of already.
+    let says_nothing = items.is_empty() && fields.get("entry").is_none() && fields.get("exit").is_none();
     let assign: Vec<Assignment> = items.into_iter().filter_map(|node| assigned(node, fields.found)).collect();
     twice("assignment", assign.iter().map(|it| &it.key), fields.found);
     let entry = fields.get("entry").and_then(|node| asked(node, &name, fields.found));
     let exit = fields.get("exit").and_then(|node| asked(node, &name, fields.found));
-    if assign.is_empty() && entry.is_none() && exit.is_none() {
+    if says_nothing {
         let message = format!("stage {:?} assigns nothing and asks nobody", name.value);
         fields.found.add(Code::WhichKind, name.at.clone(), message);
     }
@@ -164,8 +166,10 @@ fn nested(name: At<String>, node: &Node, leads_on: bool, left: usize, found: &mu
         let message = format!("node {:?} stands where one follows the other, and leads nowhere else", name.value);
         fields.found.add(Code::RoutesInside, name.at.clone(), message);
     }
-    // Read where it stands in a list.
-    fields.get("as");
+    if !leads_on {
+        // Read where it stands in a list; elsewhere the node has its name from the table.
+        fields.get("as");
+    }
     fields.end();
     Some(Unit { work: work?, name, routes, then })
 }

@@ -18,14 +18,17 @@ pub(super) fn read(node: &Node, source: &str, found: &mut Diagnostics) -> Option
     let workflow = workflow.and_then(|node| super::text(node, "workflow", fields.found));
     let workflow = workflow.map(|text| name(text, fields.found));
     let mut units: Vec<Unit> = Vec::new();
-    for (stage, node) in fields.entries("stages") {
+    let (stages, nodes) = (fields.entries("stages"), fields.entries("nodes"));
+    // What is there and cannot be read is told of by its own fault.
+    let is_empty = stages.is_empty() && nodes.is_empty();
+    for (stage, node) in stages {
         units.extend(unit::stage(variable(stage, fields.found), node, fields.found));
     }
-    for (node_name, node) in fields.entries("nodes") {
+    for (node_name, node) in nodes {
         units.extend(unit::node(variable(node_name, fields.found), node, true, fields.found));
     }
     twice("stage or node", units.iter().map(|unit| &unit.name), fields.found);
-    if units.is_empty() {
+    if is_empty {
         let message = "a workflow needs stages or nodes";
         fields.found.add(Code::MissingField, fields.at.clone(), message);
     }
