@@ -58,7 +58,7 @@ impl<'a> Drawing<'a> {
                 self.boxes.push(Item { shape: Shape::Workflow, lines: vec![short(&call.name)], hint: told(call) });
                 self.arrow(from, Some(through), outcome, false);
                 self.arrow_to(through, then.as_ref(), None, false);
-                if failed.is_some() {
+                if failed != then {
                     self.arrow_to(through, failed.as_ref(), Some("failed".to_owned()), true);
                 }
             }

@@ -188,7 +188,7 @@ async fn follow<'a>(
             }
             scope.note(&variable_of(&call.name), &done);
             results.add(call.name.value.clone(), &done.value);
-            let on = if done.failure.is_some() { failed.as_ref().or(then.as_ref()) } else { then.as_ref() };
+            let on = if done.failure.is_some() { failed.as_ref() } else { then.as_ref() };
             on.map(|name| name.value.as_str())
         }
     })

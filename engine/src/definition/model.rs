@@ -228,7 +228,7 @@ pub enum Route {
         call: Box<Target>,
         /// Where it goes on; the end, where that is not said.
         then: Option<At<String>>,
-        /// Where it goes on if that has not succeeded.
+        /// Where it goes on if that has not succeeded; the same, where nothing else is said.
         failed: Option<At<String>>,
     },
 }

@@ -52,6 +52,8 @@ nodes:
     assert_eq!(gives(&[AGENTS, main, broken], json!({})), json!(["", "failed"]));
     let routed = main.replace("continue: told", "continue: end, failed: told");
     assert_eq!(gives(&[AGENTS, &routed, broken], json!({})), json!(["", "failed"]));
+    let ended = main.replace("continue: told", "continue: told, failed: end");
+    assert_eq!(gives(&[AGENTS, &ended, broken], json!({}))["result"], json!("structured"));
 }
 
 #[test]

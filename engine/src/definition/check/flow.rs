@@ -65,7 +65,9 @@ fn ends(unit: &Unit) -> bool {
     let says_nothing = unit.routes.is_empty() && unit.then.is_none();
     unit.work.is_over()
         || says_nothing
-        || routes(unit).any(|route| matches!(route, Route::End(_) | Route::Workflow { then: None, .. }))
+        || routes(unit).any(|route| {
+            matches!(route, Route::End(_) | Route::Workflow { then: None, .. } | Route::Workflow { failed: None, .. })
+        })
 }
 
 /// Only the last one of the file may say nothing of where it leads: the workflow ends there.

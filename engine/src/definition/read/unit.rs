@@ -108,8 +108,10 @@ fn route(node: &Node, found: &mut Diagnostics) -> Option<Route> {
     }
     let mut fields = Fields::of(node, "a route", found)?;
     let workflow = fields.need("workflow").and_then(|node| text(node, "workflow", fields.found));
-    let on = |field: &'static str, fields: &mut Fields<'_>| fields.text(field).filter(|name| name.value != "end");
-    let (then, failed) = (on("continue", &mut fields), on("failed", &mut fields));
+    let unless_end = |name: At<String>| (name.value != "end").then_some(name);
+    let then = fields.text("continue").and_then(unless_end);
+    // Whatever came of it, it goes on in the same way, unless another one is named.
+    let failed = fields.text("failed").map_or_else(|| then.clone(), unless_end);
     let call = workflow.map(|workflow| Box::new(target(workflow, &mut fields)));
     fields.end();
     call.map(|call| Route::Workflow { call, then, failed })
