@@ -117,6 +117,25 @@ impl Tagged {
         Tagged::None { notice: "it has completed, without a result".to_owned() }
     }
 
+    /// A result without the tag that says what it is. What was never tagged, such as a declared output, is as it was.
+    ///
+    /// ```
+    /// use rejoin::Tagged;
+    /// use serde_json::json;
+    /// assert_eq!(Tagged::untag(json!({ "result": "text", "text": "done" })), json!("done"));
+    /// assert_eq!(Tagged::untag(json!({ "result": "text", "pages": 3 })), json!({ "result": "text", "pages": 3 }));
+    /// ```
+    pub fn untag(value: Value) -> Value {
+        let tagged = serde_json::from_value::<Tagged>(value.clone()).ok();
+        let whole = |tagged: &Tagged| serde_json::to_value(tagged).is_ok_and(|again| again == value);
+        match tagged.filter(whole) {
+            Some(Tagged::Structured { value, .. }) => value,
+            Some(Tagged::Text { text }) => Value::String(text),
+            Some(Tagged::None { .. }) => Value::Null,
+            None => value,
+        }
+    }
+
     /// It in words, for a chat.
     pub fn text(&self) -> String {
         match self {

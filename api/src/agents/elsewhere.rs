@@ -3,11 +3,11 @@
 use super::answer::Answer;
 use super::assignment::{Asked, Work};
 use super::trouble::named;
+use rejoin::definition::interned;
 use rejoin::{Attempt, Builder, Context, Failure, Job, Task, Turn};
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// An attempt that is under way.
 pub(super) type Attempting = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
@@ -40,16 +40,4 @@ async fn serve<E: Elsewhere>(agent: Arc<E>, ctx: Context, asked: Asked) -> Resul
     let body = move |attempt: Attempt| agent.clone().attempt(work.clone(), attempt);
     let answer: Answer = ctx.step(E::STEP, body).retry(attempts).await.map_err(named)?;
     answer.deliver(&ctx)
-}
-
-/// A name that lives as long as the process, as those of jobs do. Each is kept once, however often it is registered.
-fn interned(name: &str) -> &'static str {
-    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = names.get(name) {
-        return known;
-    }
-    let kept: &'static str = Box::leak(name.to_owned().into_boxed_str());
-    names.insert(kept);
-    kept
 }

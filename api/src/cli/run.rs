@@ -8,8 +8,8 @@ use crate::output::Console;
 use crate::project;
 use clap::Args;
 use rejoin::definition::model::{Field, Workflow};
-use rejoin::definition::{Project, Severity};
-use rejoin::{Engine, Failure, Filter, RunId, RunInfo};
+use rejoin::definition::{Project, Severity, interned};
+use rejoin::{Engine, Failure, Filter, RunId, RunInfo, Tagged};
 use serde_json::{Map, Value};
 use std::io::{IsTerminal, Read, Write, stderr, stdin};
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ impl Run {
             if let Some(run) = begun(engine, &shown, Some((&workflow.name, &digest)))?.filter(|_| !anew) {
                 return Ok(run);
             }
-            let named = rejoin::Workflow::<Value, Value>::named(workflow.name.value.clone().leak());
+            let named = rejoin::Workflow::<Value, Value>::named(interned(&workflow.name));
             let triggered = engine.trigger(&named, input).label(LABEL, digest).await;
             triggered.map(|run| run.id()).map_err(|error| Trouble::Refused(error.to_string()))
         })
@@ -183,7 +183,7 @@ impl Place {
         match ended {
             // The last event has it too.
             Ending::Completed(_) if self.json => Ok(()),
-            Ending::Completed(value) => match plain(value) {
+            Ending::Completed(value) => match Tagged::untag(value) {
                 Value::Null => Ok(()),
                 Value::String(text) => console.line(text.trim_end()),
                 other => console.line(serde_json::to_string_pretty(&other).unwrap_or_default()),
@@ -224,16 +224,6 @@ fn told(failure: &Failure) -> String {
     let rest = message.strip_prefix(code);
     let has_code = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(": "));
     if has_code { message.to_owned() } else { format!("{code}: {message}") }
-}
-
-/// What a workflow gave that declares no output, without the tag that says what it is.
-fn plain(value: Value) -> Value {
-    match value.get("result").and_then(Value::as_str) {
-        Some("structured") => value.get("value").cloned().unwrap_or_default(),
-        Some("text") => value.get("text").cloned().unwrap_or_default(),
-        Some("none") => Value::Null,
-        _ => value,
-    }
 }
 
 /// The workflow that is meant: the one that is named, or the one of the file, or the main one, or the only one.

@@ -16,8 +16,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Names of definitions live as long as the process: each is kept once.
-fn interned(text: &str) -> &'static str {
+/// A name that lives as long as the process, as those of workflows and jobs do that are not known before; each is kept once.
+pub fn interned(text: &str) -> &'static str {
     static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = known.get(text) {

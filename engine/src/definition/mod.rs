@@ -30,6 +30,7 @@ mod read;
 mod source;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+pub use install::interned;
 pub use model::Project;
 pub use source::{At, Place, Source};
 

@@ -205,3 +205,10 @@ output: nobody spoke
     simulation.block_on(sent).unwrap().unwrap();
     assert_eq!(simulation.block_on(run.result()).unwrap().unwrap(), json!("hello"));
 }
+
+#[test]
+fn a_declared_output_is_never_taken_for_a_tagged_one() {
+    let child = "workflow: child\nnodes: { it: { end: { result: text, pages: 3 } } }\n";
+    let main = "workflow: main\nnodes: { it: { trigger: child, then: end } }\noutput: '= it'\n";
+    assert_eq!(gives(&[AGENTS, main, child], json!({})), json!({ "result": "text", "pages": 3 }));
+}

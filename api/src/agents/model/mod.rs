@@ -18,11 +18,11 @@ use crate::outside::{self, Refused};
 use client::{Endpoint, Transport};
 use handler::Desk;
 use prompt::Opening;
+use rejoin::definition::interned;
 use rejoin::{Builder, Context, Job};
 use reqwest::Url;
 use serde_json::Value;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -130,23 +130,11 @@ pub(crate) fn register(builder: Builder, agent: ModelAgent) -> Builder {
 
 /// As [`register`], with somebody else who answers for the model.
 fn register_with(builder: Builder, agent: ModelAgent, transport: Arc<dyn Transport>) -> Builder {
-    let name = intern(&agent.name);
+    let name = interned(&agent.name);
     let desk = Arc::new(Desk { agent, transport });
     let (job, task, turn) = (desk.clone(), desk.clone(), desk);
     builder
         .job(&Job::of(name), move |ctx: Context, input| job.clone().answer(ctx, Opening::Job(input)))
         .job(&Job::tasks(name), move |ctx: Context, given| task.clone().answer(ctx, Opening::Task(given)))
         .job(&Job::turns(name), move |ctx: Context, said| turn.clone().answer(ctx, Opening::Turn(said)))
-}
-
-/// A name that lives as long as the program; each is kept once.
-fn intern(name: &str) -> &'static str {
-    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = names.get(name) {
-        return known;
-    }
-    let kept: &'static str = Box::leak(name.into());
-    names.insert(kept);
-    kept
 }

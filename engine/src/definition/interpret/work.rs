@@ -8,7 +8,7 @@ use super::{COMPLETED, ELSE, Ended, Stop, stage};
 use crate::combine::{Unordered, join_all};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::results::Results;
+use crate::results::{Results, Tagged};
 use serde_json::{Map, Value, json};
 use std::pin::Pin;
 
@@ -148,17 +148,7 @@ pub(super) async fn trigger(target: &Target, ctx: &Context, scope: &Scope) -> Re
     if target.inline {
         call = call.inline();
     }
-    Ok(finished(call.await.map(untagged)))
-}
-
-/// What a workflow gave that declares no output is tagged by what it is; a flow wants the thing itself.
-fn untagged(value: Value) -> Value {
-    match value.get("result").and_then(Value::as_str) {
-        Some("structured") => value.get("value").cloned().unwrap_or_default(),
-        Some("text") => value.get("text").cloned().unwrap_or_default(),
-        Some("none") => Value::Null,
-        _ => value,
-    }
+    Ok(finished(call.await.map(Tagged::untag)))
 }
 
 /// Things that are done one after the other, in a scope of their own.
