@@ -9,13 +9,19 @@ use tokio::time::timeout;
 /// The longest body, in bytes: an input may be no longer.
 const LONGEST: usize = 2 << 20;
 
+/// How much is read of one that is too long, so that whoever is still sending hears why it is refused.
+const HEARD: usize = 2 * LONGEST;
+
 /// How long it may take to come, in seconds.
 const PATIENCE: u64 = 10;
 
 /// Reads a value. The parser goes 128 levels deep, and no deeper.
 pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
-    let coming = timeout(Duration::from_secs(PATIENCE), to_bytes(body, LONGEST)).await;
+    let coming = timeout(Duration::from_secs(PATIENCE), to_bytes(body, HEARD)).await;
     let bytes = coming.map_err(|_| Refusal::TooSlow(PATIENCE))?.map_err(why)?;
+    if bytes.len() > LONGEST {
+        return Err(Refusal::TooLong(LONGEST));
+    }
     serde_json::from_slice(&bytes).map_err(|error| Refusal::Body(error.to_string()))
 }
 
