@@ -58,6 +58,10 @@ pub(crate) enum Trouble {
     WhichWorkflow { path: String, names: Vec<String> },
     #[error("there is no workflow {name:?}; there is {}", .names.join(", "))]
     NoWorkflow { name: String, names: Vec<String> },
+    #[error("there is no agent {name:?}; {}", there(.names, "agents"))]
+    NoAgent { name: String, names: Vec<String> },
+    #[error("there is no person {name:?}; {}", there(.names, "persons"))]
+    NoPerson { name: String, names: Vec<String> },
     #[error("{given:?} is no input; write NAME=VALUE")]
     BadInput { given: String },
     #[error("{path} cannot be used as input: {reason}")]
@@ -70,6 +74,12 @@ pub(crate) enum Trouble {
     RunFailed(String),
     #[error("the definitions have {errors} errors and {warnings} warnings; mend them first")]
     Definitions { errors: usize, warnings: usize },
+    #[error("{path} cannot be played: {reason}")]
+    Script { path: String, reason: String },
+    #[error("there is no such test in {folder}; a test is a YAML file there, see rejoin test --help")]
+    NoTests { folder: String },
+    #[error("{failed} of {of} tests go another way")]
+    Tests { failed: usize, of: usize },
     #[error("failed to keep the lines in a temporary file ({0}); nothing was imported")]
     Spool(io::Error),
     #[error("failed to import after {written} records: {reason}; give the same file again to go on")]
@@ -87,6 +97,11 @@ pub(crate) enum Trouble {
 
 fn at_line(line: usize) -> String {
     if line == 0 { String::new() } else { format!("line {line}: ") }
+}
+
+/// Which of something there are, to choose from.
+fn there(names: &[String], what: &str) -> String {
+    if names.is_empty() { format!("rejoin.yaml declares no {what}") } else { format!("there is {}", names.join(", ")) }
 }
 
 fn of_run(run: Option<RunId>) -> String {

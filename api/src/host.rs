@@ -7,24 +7,46 @@ use crate::endpoint::Door;
 use crate::error::Trouble;
 use crate::project::Versions;
 use rejoin::definition::Project;
-use rejoin::definition::model::{Agent, AgentKind, ChannelKind, Secret};
+use rejoin::definition::model::{Agent, AgentKind, ChannelKind, Model, Secret};
 use rejoin::{Builder, Engine};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+use tempfile::TempDir;
+
+/// The file in the data folder that has the address of the endpoint, while an engine has the folder open; afterwards nobody is there.
+pub(crate) const ADDRESS: &str = "address";
 
 /// An engine that has a project.
 pub(crate) struct Host {
     pub(crate) engine: Engine,
     door: Door,
+    /// The file with its address.
+    address: PathBuf,
+    /// It goes with this.
+    _scratch: TempDir,
 }
 
 impl Host {
     /// Starts an engine on a data folder; the paths of the project are meant in `folder`. Unfinished runs go on by themselves.
-    pub(crate) async fn open(project: &Project, folder: &Path, data: &Path) -> Result<Host, Trouble> {
+    /// Programs and endpoints find it on this port; 0 is one that is free.
+    pub(crate) async fn open(project: &Project, folder: &Path, data: &Path, port: u16) -> Result<Host, Trouble> {
+        Host::open_with(project, folder, data, port, |builder| builder).await
+    }
+
+    /// As [`Host::open`], with an engine that is prepared.
+    pub(crate) async fn open_with(
+        project: &Project,
+        folder: &Path,
+        data: &Path,
+        port: u16,
+        prepare: impl FnOnce(Builder) -> Builder,
+    ) -> Result<Host, Trouble> {
         let start = |error: &dyn std::fmt::Display| Trouble::Start(error.to_string());
-        std::fs::create_dir_all(data)
+        fs::create_dir_all(data)
             .map_err(|error| Trouble::Folder { folder: data.display().to_string(), reason: error.to_string() })?;
-        let door = Door::open().await.map_err(|error| start(&error))?;
-        let mut builder = Versions::open(data)?.install(project, Engine::open(data))?;
+        let taken = |error: io::Error| Trouble::Start(format!("port {port} of this machine cannot be used: {error}"));
+        let door = Door::open(port).await.map_err(taken)?;
+        let mut builder = Versions::open(data)?.install(project, prepare(Engine::open(data)))?;
         for channel in &project.channels {
             if let ChannelKind::Webhook { url, secret: signed, allow_inner } = &channel.kind {
                 let signed = signed.as_ref().map(|it| secret(it, folder));
@@ -32,23 +54,66 @@ impl Host {
                 builder = builder.channel(channel.name.value.clone(), webhook::channel(webhook, door.clone()));
             }
         }
+        let scratch = scratch(data).map_err(|error| start(&format!("{}: {error}", data.join("tmp").display())))?;
         for agent in &project.agents {
-            builder = answer(builder, project, agent, folder, &door)?;
+            builder = answer(builder, project, agent, &Folders { project: folder, scratch: scratch.path() }, &door)?;
         }
         let engine = builder.start().await.map_err(|error| start(&error))?;
         door.serve(engine.clone());
-        Ok(Host { engine, door })
+        if let Err(error) = tidy(&scratch) {
+            tracing::warn!(%error, "temporary files of a process that was killed could not be removed");
+        }
+        // Nothing here needs it: who does says that it is not there.
+        let address = data.join(ADDRESS);
+        if let Err(error) = fs::write(&address, door.url()) {
+            tracing::warn!(%error, "the address of the endpoint could not be written");
+        }
+        Ok(Host { engine, door, address, _scratch: scratch })
     }
 
     /// Lets what is under way end, and seals the log.
     pub(crate) async fn close(self) {
+        // Before the folder is anybody else's. One that cannot be removed leads to nobody.
+        let _ = fs::remove_file(&self.address);
         self.door.close();
         self.engine.shutdown().await;
     }
 }
 
+/// Where agents work.
+struct Folders<'a> {
+    project: &'a Path,
+    scratch: &'a Path,
+}
+
+/// The folder for temporary files of the programs of this process, among those of others.
+fn scratch(data: &Path) -> io::Result<TempDir> {
+    let all = data.join("tmp");
+    fs::create_dir_all(&all)?;
+    tempfile::tempdir_in(all.canonicalize()?)
+}
+
+/// Removes what processes have left that were killed: only one at a time has the data folder, and that is this one.
+fn tidy(scratch: &TempDir) -> io::Result<()> {
+    let Some(all) = scratch.path().parent() else { return Ok(()) };
+    for other in fs::read_dir(all)? {
+        let other = other?.path();
+        if other != scratch.path() {
+            fs::remove_dir_all(other)?;
+        }
+    }
+    Ok(())
+}
+
 /// Registers what answers for an agent.
-fn answer(builder: Builder, project: &Project, agent: &Agent, folder: &Path, door: &Door) -> Result<Builder, Trouble> {
+fn answer(
+    builder: Builder,
+    project: &Project,
+    agent: &Agent,
+    folders: &Folders<'_>,
+    door: &Door,
+) -> Result<Builder, Trouble> {
+    let folder = folders.project;
     let (name, timeout, attempts) = (agent.name.value.clone(), agent.timeout, agent.attempts);
     Ok(match &agent.kind {
         AgentKind::Command { program, environment, memory_bytes, output_bytes } => {
@@ -56,6 +121,7 @@ fn answer(builder: Builder, project: &Project, agent: &Agent, folder: &Path, doo
                 name,
                 program: program.clone(),
                 folder: folder.to_owned(),
+                scratch: folders.scratch.to_owned(),
                 environment: environment.clone(),
                 secrets: agent.secrets.iter().map(|(name, it)| (name.clone(), secret(it, folder))).collect(),
                 timeout,
@@ -78,30 +144,35 @@ fn answer(builder: Builder, project: &Project, agent: &Agent, folder: &Path, doo
                 attempts,
                 allow_inner: *allow_inner,
             };
-            http::register(builder, agent)
+            http::register(builder, agent, door.clone())
         }
-        AgentKind::Model { url, model: of, key, instructions, token_budget, allow_inner } => {
-            let agent = model::ModelAgent {
-                name,
-                url: url.clone(),
-                model: of.clone(),
-                key: key.as_ref().map(|it| secret(it, folder)),
-                instructions: instructions.clone(),
-                temperature: None,
-                output: None,
-                persons: project.persons.iter().map(|person| person.value.clone()).collect(),
-                max_turns: model::MAX_TURNS,
-                token_budget: *token_budget,
-                timeout,
-                attempts,
-                allow_inner: *allow_inner,
-            };
+        AgentKind::Model(model) => {
+            let agent = of_model(agent, model, project, folder);
             agent.check().map_err(|error| Trouble::Start(error.to_string()))?;
-            model::register(builder, agent)
+            model::register(builder, agent, door.clone())
         }
-        // Workers come by themselves, and functions are registered by the program that has them.
-        AgentKind::Worker | AgentKind::Rust => builder,
+        // Flows are installed with the workflows, workers come by themselves, and functions are registered by the program that
+        // has them.
+        AgentKind::Flow(_) | AgentKind::Worker | AgentKind::Rust => builder,
     })
+}
+
+fn of_model(agent: &Agent, of: &Model, project: &Project, folder: &Path) -> model::ModelAgent {
+    model::ModelAgent {
+        name: agent.name.value.clone(),
+        url: of.url.clone(),
+        model: of.model.clone(),
+        key: of.key.as_ref().map(|it| secret(it, folder)),
+        instructions: of.instructions.clone(),
+        temperature: of.temperature,
+        output: None,
+        persons: project.persons.iter().map(|person| person.value.clone()).collect(),
+        max_turns: of.max_turns.unwrap_or(model::MAX_TURNS),
+        token_budget: of.token_budget,
+        timeout: agent.timeout,
+        attempts: agent.attempts,
+        allow_inner: of.allow_inner,
+    }
 }
 
 fn secret(of: &Secret, folder: &Path) -> SecretRef {

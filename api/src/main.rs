@@ -4,6 +4,7 @@
 //! nothing there: they start no engine and make no lock file that is not there already. Data goes to stdout, everything else to stderr.
 
 mod agents;
+mod chat;
 mod cli;
 mod endpoint;
 mod error;
@@ -17,6 +18,7 @@ mod live;
 mod log;
 mod output;
 mod outside;
+mod play;
 mod project;
 mod stands;
 mod wire;

@@ -1,16 +1,26 @@
 //! A project in a folder, and the versions of its definitions that a store has seen.
 
 use crate::error::Trouble;
+use clap::Args;
 use rejoin::Builder;
-use rejoin::definition::{Diagnostics, Project, Source};
+use rejoin::definition::{Diagnostics, Installed, Project, Source};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// Which variants of a project are meant.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Variants {
+    /// Agents of the file rejoin.NAME.yaml take the place of those of the same names: --with model, say.
+    #[arg(long = "with", value_name = "NAME")]
+    pub(crate) with: Vec<String>,
+}
+
 /// Reads and checks a project.
-pub(crate) fn read(path: &Path) -> Result<(Project, Diagnostics), Trouble> {
-    let sources: Vec<Source> = Project::files(path).map_err(|error| Trouble::NoProject(error.to_string()))?;
+pub(crate) fn read(path: &Path, variants: &Variants) -> Result<(Project, Diagnostics), Trouble> {
+    let sources: Vec<Source> =
+        Project::files_with(path, &variants.with).map_err(|error| Trouble::NoProject(error.to_string()))?;
     Ok(Project::read(sources))
 }
 
@@ -56,14 +66,25 @@ impl Versions {
             let version = self.version(&workflow.name, &workflow.text)?;
             present.insert(workflow.name.value.clone(), version);
         }
-        let mut builder = project.install(builder, |workflow| present.get(&workflow.name.value).copied().unwrap_or(1));
-        for (name, versions) in &self.known {
-            for (version, text) in versions {
-                if present.get(name) != Some(version) {
-                    let source = Source { name: format!("{name}, version {version}"), text: text.clone() };
-                    builder = project.install_earlier(builder, source, *version);
-                }
+        for agent in &project.agents {
+            if let Some(flow) = agent.flow().and_then(|flow| project.workflow(flow)) {
+                let name = of_agent(&agent.name);
+                let version = self.version(&name, &flow.text)?;
+                present.insert(name, version);
             }
+        }
+        let version = |of: Installed<'_>| match of {
+            Installed::Workflow(workflow) => present.get(&workflow.name.value).copied().unwrap_or(1),
+            Installed::Flow(agent, _) => flow_version(present.get(&of_agent(agent)).copied().unwrap_or(1)),
+        };
+        let mut builder = project.install(builder, version);
+        let earlier = self.known.iter().flat_map(|(name, versions)| versions.iter().map(move |it| (name, it)));
+        for (name, (version, text)) in earlier.filter(|(name, (version, _))| present.get(*name) != Some(*version)) {
+            let source = Source { name: format!("{name}, version {version}"), text: text.clone() };
+            builder = match name.strip_prefix(OF_AGENT) {
+                Some(agent) => project.install_earlier_flow(builder, agent, source, flow_version(*version)),
+                None => project.install_earlier(builder, source, *version),
+            };
         }
         Ok(builder)
     }
@@ -84,6 +105,18 @@ impl Versions {
         versions.insert(version, text.to_owned());
         Ok(version)
     }
+}
+
+/// What answers for an agent has versions of its own: it may be another workflow, of which there are few or many.
+const OF_AGENT: &str = "@";
+
+fn of_agent(agent: &str) -> String {
+    format!("{OF_AGENT}{agent}")
+}
+
+/// The version of an agent's job. The first is that of handlers which know of no versions, such as programs.
+fn flow_version(version: u32) -> u32 {
+    version.saturating_add(1)
 }
 
 fn version_of(file: &str) -> Option<(String, u32)> {

@@ -346,7 +346,7 @@ fn spec_a10_why_says_what_is_waited_for_and_who_can_bring_it() {
     for part in [
         "waits for signal \"go\"",
         "can still happen: yes",
-        &format!("to answer: send signal \"go\" to run {}", store.wait),
+        &format!("to answer, while the project is at work: rejoin signal {} \"go\" JSON", store.wait),
     ] {
         assert!(said.out.contains(part), "{part}: {said:?}");
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// All of them.
-const EXAMPLES: [&str; 6] = ["compliance", "content-review", "debate", "invoices", "newsletter", "swarm"];
+const EXAMPLES: [&str; 7] = ["compliance", "content-review", "debate", "invoices", "newsletter", "support", "swarm"];
 
 /// Stands between the engine and an agent's program: notes for which run and which engine that is begun.
 const NOTED: &str = r#"echo "$REJOIN_RUN $PPID" >> ledger; exec sh "$@""#;
@@ -283,7 +283,7 @@ fn spec_f6_without_may_trigger_the_audit_triggers_nothing() {
 }
 
 #[test]
-fn spec_f9_regions_are_surveyed_side_by_side_and_ranked() {
+fn spec_f9_a_swarm_of_subagents_surveys_all_regions_at_once() {
     let example = Example::new("swarm");
     let told = example.gives(&[]);
     assert_eq!(told["regions"], json!(["west", "south", "north", "east", "islands"]));

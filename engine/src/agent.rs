@@ -123,6 +123,7 @@ impl<I, O> Job<I, O> {
 pub struct Agent {
     pub(crate) name: String,
     pub(crate) grants: Vec<Grant>,
+    pub(crate) departments: Vec<String>,
     pub(crate) limit: Option<u32>,
     pub(crate) subagents: u32,
     pub(crate) lease: Duration,
@@ -136,18 +137,53 @@ pub struct Agent {
 /// How long a worker may be silent, where its agent does not say.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
-/// What an agent may trigger.
+/// How long what an agent triggers may take, where neither the call nor the grant says.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// That an agent may trigger a workflow, or ask an agent.
+///
+/// ```
+/// use rejoin::{Agent, Grant, time::days};
+/// let refund = Grant::of("refund").when("somebody wants their money back").timeout(days(2));
+/// let support = Agent::named("support").grant("look-up").grant(refund);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Grant {
-    /// A workflow or agent by name.
-    Of {
-        /// Its name.
-        name: String,
-        /// When to use it, in words for the agent.
-        when: Option<String>,
-    },
-    /// All members of a department, present and future.
-    Department(String),
+pub struct Grant {
+    pub(crate) name: String,
+    pub(crate) when: Option<String>,
+    pub(crate) timeout: Duration,
+}
+
+impl Grant {
+    /// A grant of this workflow or agent.
+    pub fn of(name: impl Into<String>) -> Grant {
+        Grant { name: name.into(), when: None, timeout: PATIENCE }
+    }
+
+    /// When to use it, in words for the agent.
+    #[must_use]
+    pub fn when(self, text: impl Into<String>) -> Grant {
+        Grant { when: Some(text.into()), ..self }
+    }
+
+    /// How long it may take when the agent triggers it and says nothing else; five minutes where nothing is said here either. What
+    /// waits for people needs longer. It is for who chooses its calls while it works: [participants](crate::Participant), and models.
+    #[must_use]
+    pub fn timeout(self, limit: Duration) -> Grant {
+        Grant { timeout: limit, ..self }
+    }
+}
+
+impl From<&str> for Grant {
+    fn from(name: &str) -> Grant {
+        Grant::of(name)
+    }
+}
+
+impl From<String> for Grant {
+    fn from(name: String) -> Grant {
+        Grant::of(name)
+    }
 }
 
 impl Agent {
@@ -156,6 +192,7 @@ impl Agent {
         Agent {
             name: name.into(),
             grants: Vec::new(),
+            departments: Vec::new(),
             limit: None,
             subagents: 10,
             lease: LEASE,
@@ -178,7 +215,8 @@ impl Agent {
         self.at_most(1)
     }
 
-    /// It does at most so many jobs at the same time (one at least); further ones wait in the order in which they came.
+    /// It does at most so many jobs at the same time (one at least); further ones wait in the order in which they came. Subagents
+    /// that it has of itself are not counted: who waits for them has a place already.
     #[must_use]
     pub fn at_most(self, jobs: u32) -> Agent {
         Agent { limit: Some(jobs.max(1)), ..self }
@@ -186,22 +224,15 @@ impl Agent {
 
     /// It may trigger this workflow, or ask this agent.
     #[must_use]
-    pub fn grant(mut self, name: impl Into<String>) -> Agent {
-        self.grants.push(Grant::Of { name: name.into(), when: None });
-        self
-    }
-
-    /// As [`Agent::grant`], and says when to use it.
-    #[must_use]
-    pub fn grant_when(mut self, name: impl Into<String>, when: impl Into<String>) -> Agent {
-        self.grants.push(Grant::Of { name: name.into(), when: Some(when.into()) });
+    pub fn grant(mut self, grant: impl Into<Grant>) -> Agent {
+        self.grants.push(grant.into());
         self
     }
 
     /// It may trigger whatever belongs to this department, now or later.
     #[must_use]
     pub fn grant_department(mut self, name: impl Into<String>) -> Agent {
-        self.grants.push(Grant::Department(name.into()));
+        self.departments.push(name.into());
         self
     }
 

@@ -106,10 +106,16 @@ impl Message {
         messages
     }
 
-    /// It as a text; of content that is none, its JSON, and of a failure, its message.
+    /// It as a text: a task's description, what is shown when a person takes over or gives back, a failure's message; of other
+    /// content that is no text, its JSON.
     pub fn text(&self) -> String {
+        let named = match self.sort {
+            Sort::Task => Some("description"),
+            Sort::Handoff | Sort::HandoffEnd => Some("text"),
+            Sort::Said | Sort::Reply => None,
+        };
         match &self.content {
-            Ok(content) => text_of(content),
+            Ok(content) => text_of(named.and_then(|name| content.get(name)).unwrap_or(content)),
             Err(failure) => failure.message().to_owned(),
         }
     }

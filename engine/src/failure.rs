@@ -105,6 +105,18 @@ impl Failure {
         &self.0.message
     }
 
+    /// The sentence without the code, where it begins with that; the code where there is nothing else.
+    ///
+    /// ```
+    /// use rejoin::Failure;
+    /// assert_eq!(Failure::business("too-late", "the shop has closed").reason(), "the shop has closed");
+    /// assert_eq!(Failure::business("too-late", ()).reason(), "too-late");
+    /// ```
+    pub fn reason(&self) -> &str {
+        let rest = self.message().strip_prefix(self.code()).and_then(|rest| rest.strip_prefix(": "));
+        rest.unwrap_or(self.message())
+    }
+
     /// What else was given, as JSON.
     pub fn details(&self) -> &Value {
         &self.0.details

@@ -93,7 +93,7 @@ pub use rejoin_machine::{
 /// The disk under the log, for those who put something of their own between: see [`Builder::wrap_disk`].
 pub use rejoin_store::disk;
 pub use rejoin_store::journal::Progress;
-pub use report::{Action, ActionSort, ActionStatus, Complaint, Task, TaskResult, TaskUsage};
+pub use report::{Action, ActionSort, ActionStatus, Called, Complaint, Task, TaskResult, TaskUsage};
 pub use results::{Results, Tagged};
 pub use runtime::{Clock, Entropy, IndexKind, Ports, Presence, Running, Settings, Spawn, Update};
 pub use upgrade::Upgrade;

@@ -417,7 +417,12 @@ impl RunRow {
             Change::ReviewAsked { .. } => talk.review = talk.review.or(Some(time)),
             Change::ReviewClaimed { by } => talk.owner = Some(by.clone()),
             Change::ReviewEnded { .. } => (talk.review, talk.owner) = (None, None),
-            Change::Opened(_) | Change::Admitted { .. } | Change::Released { .. } | Change::Interrupted { .. } => {}
+            Change::Opened(_)
+            | Change::Admitted { .. }
+            | Change::Released { .. }
+            | Change::Interrupted { .. }
+            | Change::Listens { .. }
+            | Change::Ignores { .. } => {}
         }
     }
 

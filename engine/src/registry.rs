@@ -6,12 +6,13 @@ use crate::context::Context;
 use crate::failure::{Failure, decode, encode};
 use crate::workflow::{Traits, Workflow};
 use rejoin_machine::brief::{Brief, Callee, Kind};
-use rejoin_machine::{FailureKind, Payload, Target};
+use rejoin_machine::{FailureKind, Payload, Rejection, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
+use std::time::Duration;
 
 pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Payload, Failure>>>>;
 
@@ -27,6 +28,8 @@ pub(crate) struct Handler {
     pub(crate) call: Box<Call>,
     /// Whether an input is of the handler's type.
     pub(crate) check: Box<Check>,
+    /// The JSON Schema of the input, where one is declared.
+    pub(crate) input: Option<Value>,
 }
 
 /// All that is registered.
@@ -66,6 +69,10 @@ pub struct Callable {
     pub description: Option<String>,
     /// When to use it, as the grant says.
     pub when: Option<String>,
+    /// How long it may take, where whoever calls it does not say.
+    pub timeout: Duration,
+    /// The JSON Schema of its input, where one is declared; of an agent, of what it is asked without a job's name.
+    pub input: Option<Value>,
     /// An agent's jobs, and what each of them is.
     pub jobs: Vec<(String, Option<String>)>,
 }
@@ -89,13 +96,13 @@ impl Handler {
             Ok(Box::pin(async move { encode("the output", &running.await?) }))
         };
         let check = |input: &Payload| decode::<I>("the input", input).map(drop);
-        Handler { traits, call: Box::new(call), check: Box::new(check) }
+        Handler { traits, call: Box::new(call), check: Box::new(check), input: None }
     }
 
     /// The handler of an agent that workers serve: it hands on what comes.
     fn of_workers() -> Handler {
         let call = |ctx: Context, _: &Payload| -> Result<HandlerFuture, Failure> { Ok(Box::pin(ctx.serve())) };
-        Handler { traits: Traits::NEW, call: Box::new(call), check: Box::new(|_| Ok(())) }
+        Handler { traits: Traits::NEW, call: Box::new(call), check: Box::new(|_| Ok(())), input: None }
     }
 }
 
@@ -203,30 +210,61 @@ impl Registry {
         Ok(Resolved { target: Target { name: name.to_owned(), version: *version }, handler, callee, by_default })
     }
 
+    /// A subagent of the same agent stands in no queue of it: who waits for it has the place that it would wait for.
+    pub(crate) fn beside_itself(&self, callee: &mut Callee) {
+        let queue = callee.queue.take();
+        callee.queue = queue.filter(|name| self.agent(name).is_some_and(|agent| agent.by_workers));
+    }
+
+    /// Whether an agent may have so many subagents in one job.
+    pub(crate) fn check_subagents(&self, agent: &str, count: u32) -> Result<(), Failure> {
+        // What is no agent is refused for that.
+        let most = self.agent(agent).map_or(u32::MAX, |agent| agent.subagents);
+        if count <= most {
+            return Ok(());
+        }
+        let refusal = Rejection::TooManySubagents { name: agent.to_owned(), most };
+        Err(refused(refusal.code(), refusal.to_string()))
+    }
+
     /// Whether the grants of `agent` name `callee`.
     pub(crate) fn is_granted(&self, agent: &str, callee: &str) -> bool {
-        let grants = self.agent(agent).map(|agent| agent.grants.as_slice()).unwrap_or_default();
-        grants.iter().any(|grant| match grant {
-            Grant::Of { name, .. } => name == callee,
-            Grant::Department(name) => self.departments.get(name).is_some_and(|members| members.contains(callee)),
-        })
+        let is_member = |name: &String| self.departments.get(name).is_some_and(|members| members.contains(callee));
+        self.grant(agent, callee).is_some()
+            || self.agent(agent).is_some_and(|agent| agent.departments.iter().any(is_member))
+    }
+
+    /// How long what an agent triggers may take, where it does not say.
+    pub(crate) fn patience(&self, agent: &str, callee: &str) -> Duration {
+        self.grant(agent, callee).map_or_else(|| Grant::of(callee).timeout, |grant| grant.timeout)
+    }
+
+    fn grant(&self, agent: &str, callee: &str) -> Option<&Grant> {
+        self.agent(agent)?.grants.iter().rfind(|grant| grant.name == callee)
+    }
+
+    /// What a run of this agent may trigger.
+    pub(crate) fn callable_by(&self, agent: &str, brief: &Brief) -> Vec<Callable> {
+        if brief.triggers_nothing {
+            return Vec::new();
+        }
+        let mut all = self.callable(agent);
+        all.retain(|callable| brief.only.as_ref().is_none_or(|only| only.contains(&callable.name)));
+        all
+    }
+
+    /// How many subagents a run of this agent may have.
+    pub(crate) fn subagents_of(&self, agent: &str, brief: &Brief) -> u32 {
+        if brief.subagent { 0 } else { self.agent(agent).map_or(0, |agent| agent.subagents) }
     }
 
     /// What the grants of an agent name, by name; what is not registered is not there.
-    pub(crate) fn callable(&self, agent: &str) -> Vec<Callable> {
-        let mut found: BTreeMap<&str, Option<&String>> = BTreeMap::new();
-        for grant in self.agent(agent).map(|agent| agent.grants.as_slice()).unwrap_or_default() {
-            match grant {
-                Grant::Of { name, when } => drop(found.insert(name, when.as_ref())),
-                Grant::Department(name) => {
-                    let members = self.departments.get(name).into_iter().flatten();
-                    for member in members {
-                        found.entry(member).or_default();
-                    }
-                }
-            }
-        }
-        let shown = |(name, when): (&str, Option<&String>)| Some(self.targets.get(name)?.shown(name, when.cloned()));
+    fn callable(&self, agent: &str) -> Vec<Callable> {
+        let Some(declared) = self.agent(agent) else { return Vec::new() };
+        let members = declared.departments.iter().filter_map(|name| self.departments.get(name)).flatten();
+        let mut found: BTreeMap<&str, Grant> = members.map(|member| (member.as_str(), Grant::of(member))).collect();
+        found.extend(declared.grants.iter().map(|grant| (grant.name.as_str(), grant.clone())));
+        let shown = |(name, grant): (&str, Grant)| Some(self.targets.get(name)?.shown(grant));
         found.into_iter().filter_map(shown).collect()
     }
 
@@ -257,18 +295,18 @@ impl Registry {
 }
 
 impl Entry {
-    fn shown(&self, name: &str, when: Option<String>) -> Callable {
-        let words = |job: &Option<String>| {
-            let newest = self.handlers.get(job).and_then(|versions| versions.last_key_value());
-            newest.and_then(|(_, handler)| handler.traits.describes).map(str::to_owned)
-        };
+    fn shown(&self, Grant { name, when, timeout }: Grant) -> Callable {
+        let newest = |job: &Option<String>| self.handlers.get(job)?.last_key_value().map(|(_, handler)| handler);
+        let words = |job: &Option<String>| newest(job)?.traits.describes.map(str::to_owned);
         let of_agent = self.agent.as_ref().and_then(|agent| agent.describe.clone());
         let jobs = self.handlers.keys().filter_map(|job| Some((job.clone()?, words(job))));
         Callable {
-            name: name.to_owned(),
+            name,
             is_agent: self.agent.is_some(),
             description: of_agent.or_else(|| words(&None)),
             when,
+            timeout,
+            input: newest(&None).and_then(|handler| handler.input.clone()),
             jobs: jobs.collect(),
         }
     }

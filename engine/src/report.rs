@@ -2,7 +2,7 @@
 
 use crate::conversation::text_of;
 use crate::history::Entry;
-use rejoin_machine::{Event, OpNo, RunId, Usage};
+use rejoin_machine::{Event, OpNo, Payload, RunId, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -75,6 +75,78 @@ impl TaskUsage {
         let Usage { input_tokens, output_tokens, cost_micros } = usage;
         TaskUsage { input_tokens, output_tokens, cost_micros, micros }
     }
+}
+
+/// A call that a run made.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Called {
+    /// What was called.
+    pub name: String,
+    /// What it was given.
+    pub input: Value,
+    /// What came of it: a value, or the code of a failure; `None` if nobody waited for it, or it has not ended.
+    pub ended: Option<Result<Value, String>>,
+}
+
+impl Called {
+    /// Those of a history, in order; `read` gives that of a child.
+    pub(crate) fn of<E>(history: &[Entry], read: impl Fn(RunId) -> Result<Vec<Entry>, E>) -> Result<Vec<Called>, E> {
+        let mut calls: Vec<Called> = Vec::new();
+        let mut open = BTreeMap::new();
+        for event in history.iter().flat_map(|entry| &entry.transition.events) {
+            let (op, ended) = match event {
+                Event::ChildTriggered { op, target, child, .. } => {
+                    open.insert(*op, calls.len());
+                    let input = given(&read(*child)?);
+                    calls.push(Called { name: target.name.clone(), input, ended: None });
+                    continue;
+                }
+                // Nobody tells the run: how that ended stands in the child's own history.
+                Event::ParticipantCalled { target, child, .. } => {
+                    let child = read(*child)?;
+                    calls.push(Called { name: target.name.clone(), input: given(&child), ended: ended(&child) });
+                    continue;
+                }
+                Event::ChildRefused { name, failure, .. } | Event::ParticipantRefused { name, failure, .. } => {
+                    let ended = Some(Err(failure.code.clone()));
+                    calls.push(Called { name: name.clone(), input: Value::Null, ended });
+                    continue;
+                }
+                Event::ChildCompleted { op, output } => (op, Ok(json(output))),
+                Event::ChildFailed { op, failure }
+                | Event::ChildTimedOut { op, failure, .. }
+                | Event::ChildCancelled { op, failure } => (op, Err(failure.code.clone())),
+                _ => continue,
+            };
+            if let Some(called) = open.get(op).and_then(|at| calls.get_mut(*at)) {
+                called.ended = Some(ended);
+            }
+        }
+        Ok(calls)
+    }
+}
+
+/// What the run of this history was given.
+fn given(history: &[Entry]) -> Value {
+    match history.first().and_then(|entry| entry.transition.events.first()) {
+        Some(Event::Triggered(trigger)) => json(&trigger.input),
+        _ => Value::Null,
+    }
+}
+
+/// How the run of this history ended, if it has.
+fn ended(history: &[Entry]) -> Option<Result<Value, String>> {
+    history.last()?.transition.events.iter().rev().find_map(|event| match event {
+        Event::Completed { output, .. } => Some(Ok(json(output))),
+        Event::Failed { failure } | Event::TimedOut { failure } | Event::Cancelled { failure } => {
+            Some(Err(failure.code.clone()))
+        }
+        _ => None,
+    })
+}
+
+fn json(payload: &Payload) -> Value {
+    serde_json::from_slice(payload.bytes()).unwrap_or_default()
 }
 
 /// Something that a run did.

@@ -17,6 +17,7 @@
 use crate::history::Entry;
 use rejoin_machine::brief::Kind;
 use rejoin_machine::cancel::Cancel;
+use rejoin_machine::conversation::MESSAGE;
 use rejoin_machine::{Effect, Event, IllegalEvent, Op, OpNo, Run, RunId, Status, Timestamp};
 use std::collections::BTreeMap;
 
@@ -169,6 +170,8 @@ pub enum On {
     },
     /// A point in time.
     Timer,
+    /// What is said next in its conversation, see [`Context::ask`](crate::Context::ask).
+    Answer,
     /// A signal.
     Signal {
         /// Its name.
@@ -340,6 +343,7 @@ fn open(stand: &Stand, now: Timestamp, others: &impl Fn(RunId) -> Other) -> Vec<
             Op::Handoff { .. } => (On::Handoff, None, By::Person),
             // It is answered in the transition that asks for it.
             Op::Recalled => return None,
+            Op::Signal { name, deadline } if name == MESSAGE => (On::Answer, *deadline, By::Sender),
             Op::Signal { name, deadline } => (On::Signal { name: name.clone() }, *deadline, By::Sender),
         };
         Some(Waiting { on, since, until, by })

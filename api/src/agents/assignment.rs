@@ -1,7 +1,7 @@
 //! What an agent that works elsewhere is asked, as one JSON object. Metadata is no part of it: that goes past every agent.
 
 use super::trouble::passing;
-use rejoin::{Attempt, Callable, Complaint, Context, Document, Failure, Message, RunId, Speaker, Task, Thread, Turn};
+use rejoin::{Attempt, Complaint, Context, Document, Failure, Message, RunId, Speaker, Task, Thread, Turn};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -48,8 +48,7 @@ pub(super) struct Work {
     occasion: Option<String>,
     thread: Option<Thread>,
     documents: Vec<Document>,
-    /// What the agent may trigger.
-    pub(super) callable: Vec<Callable>,
+    is_subagent: bool,
 }
 
 /// One attempt of it, as the agent reads it.
@@ -61,6 +60,8 @@ pub(super) struct Assignment<'a, D> {
     attempt: u32,
     /// The same for each attempt of this work, and of no other.
     pub(super) key: String,
+    /// Whether this is a part of the agent's own work, which it has given to itself.
+    subagent: bool,
     conversation: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     occasion: Option<&'a str>,
@@ -88,7 +89,7 @@ impl Work {
             occasion: ctx.occasion().map(str::to_owned),
             thread: ctx.conversation(),
             documents: ctx.documents(),
-            callable: ctx.callable(),
+            is_subagent: ctx.is_subagent(),
         }
     }
 
@@ -103,6 +104,7 @@ impl Work {
             asked: &self.asked,
             attempt: attempt.number(),
             key: attempt.idempotency_key(),
+            subagent: self.is_subagent,
             conversation: self.thread.as_ref().map(|thread| thread.id().to_string()),
             occasion: self.occasion.as_deref(),
             history: self.history()?,

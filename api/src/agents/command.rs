@@ -14,7 +14,9 @@
 //! | `{"emit": ..}` | a piece for the run's stream, recorded when the attempt has ended |
 //! | `{"artefact": {"name", "value"}}` | something made beside the answer |
 //! | `{"usage": {"input_tokens", "output_tokens", "cost_micros"}}` | what it has cost; several add up |
-//! | `{"progress": ..}` | how far it is, for the log of this process |
+//! | `{"progress": ..}` | how far it is, for whoever watches |
+//! | `{"handoff": {"message", "ending", "email", "phone", "url"}}` | a person takes over the conversation |
+//! | `{"transfer": {"agent", "note"}}` | another agent goes on with it |
 
 mod documents;
 mod group;
@@ -24,6 +26,7 @@ mod program;
 use super::answer::Answer;
 use super::assignment::{Work, reading};
 use super::elsewhere::{self, Attempting, Elsewhere};
+use super::progress::Telling;
 use super::redact::Redactor;
 use super::secret::SecretRef;
 use super::trouble::{lasting, passing};
@@ -34,7 +37,7 @@ use output::{Heard, Tail, Unheard};
 use program::Program;
 use rejoin::{Attempt, Builder, Failure};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +53,8 @@ pub(crate) struct CommandAgent {
     pub(crate) program: Vec<String>,
     /// Where it works.
     pub(crate) folder: PathBuf,
+    /// Where each attempt has a folder for its temporary files, which goes with it. What a kill leaves there nobody needs.
+    pub(crate) scratch: PathBuf,
     /// What is in its environment beside `PATH`, `HOME`, `LANG`, `TMPDIR` and what begins with `REJOIN_`.
     pub(crate) environment: BTreeMap<String, String>,
     /// The same, read when it is started; nothing that is kept has their values.
@@ -92,14 +97,14 @@ impl Commanded {
     async fn execute(&self, work: Arc<Work>, attempt: Attempt) -> Result<Answer, Failure> {
         let stopped = || passing("stopped", "the engine is going");
         let program = Program::prepare(&self.agent)?;
-        let token = attempt.token(&self.door.engine().await.ok_or_else(stopped)?).to_string();
+        let engine = self.door.engine().await.ok_or_else(stopped)?;
+        let (token, progress) = (attempt.token(&engine).to_string(), Telling::of(&engine, &attempt));
         let redactor = Redactor::new(program.secrets().cloned().chain([token.clone()]));
         let environment = self.environment(token, &attempt);
-        let of = work.clone();
-        let (input, folder) = reading(move || input(&of, &attempt)).await?;
-        let _working = self.door.working(work.run, work.callable.clone());
+        let (of, scratch) = (work.clone(), self.agent.scratch.clone());
+        let (input, folder) = reading(move || input(&of, &attempt, &scratch)).await?;
         let group = Group::start(program.command(&self.agent, environment, folder.path()), folder)?;
-        self.attend(group, input, redactor, work.run.to_string()).await
+        self.attend(group, input, redactor, work.run.to_string(), progress).await
     }
 
     /// What it is told of its run beside what is on stdin.
@@ -120,9 +125,10 @@ impl Commanded {
         input: Vec<u8>,
         redactor: Redactor,
         run: String,
+        progress: Telling,
     ) -> Result<Answer, Failure> {
         let agent = &self.agent;
-        let mut heard = Heard::new(agent.output_bytes, redactor.clone(), run.clone());
+        let mut heard = Heard::new(agent.output_bytes, redactor.clone(), progress);
         let mut tail = Tail::new(KEPT, redactor, run);
         let attended = tokio::time::timeout(agent.timeout, group.attend(input, &mut heard, &mut tail)).await;
         let last = |message: String| tail.after(message);
@@ -146,8 +152,8 @@ impl Commanded {
 }
 
 /// One line of JSON for stdin, and the folder with the documents that it names.
-fn input(work: &Work, attempt: &Attempt) -> Result<(Vec<u8>, Folder), Failure> {
-    let folder = Folder::new()?;
+fn input(work: &Work, attempt: &Attempt, scratch: &Path) -> Result<(Vec<u8>, Folder), Failure> {
+    let folder = Folder::new(scratch)?;
     let assignment = work.assignment(attempt, |(place, document)| folder.keep(place, document))?;
     let mut line = serde_json::to_vec(&assignment)?;
     line.push(b'\n');

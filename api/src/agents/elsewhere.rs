@@ -39,5 +39,5 @@ async fn serve<E: Elsewhere>(agent: Arc<E>, ctx: Context, asked: Asked) -> Resul
     let attempts = agent.attempts();
     let body = move |attempt: Attempt| agent.clone().attempt(work.clone(), attempt);
     let answer: Answer = ctx.step(E::STEP, body).retry(attempts).await.map_err(named)?;
-    answer.deliver(&ctx)
+    answer.deliver(&ctx).await
 }

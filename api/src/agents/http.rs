@@ -5,6 +5,9 @@
 //! attempt may mend is tried again; an answer that says when to come again (`Retry-After`, in seconds) is waited for within the
 //! attempt, up to a minute: the engine's pauses know nothing of answers.
 //!
+//! An answer of 202 says that the result comes later: by a POST to `/v1/run/answer` at the address in `Rejoin-Url`, with the token
+//! in `Rejoin-Run-Token`, which opens everything else that a program may ask there too. Both go only where nobody reads along.
+//!
 //! Unless it is allowed, no address inside is asked, whatever the name in the URL leads to, see [`outside`].
 
 pub(super) mod signature;
@@ -15,7 +18,8 @@ use super::elsewhere::{self, Attempting, Elsewhere};
 use super::redact::Redactor;
 use super::secret::SecretRef;
 use super::trouble::{lasting, passing};
-use crate::outside::{self, Outside, Refused};
+use crate::endpoint::Door;
+use crate::outside::{self, Refused};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rejoin::{Attempt, Builder, Document, Failure};
@@ -70,15 +74,17 @@ pub(crate) enum Header {
 }
 
 /// Registers what answers for the agent. The agent itself, with its grants, is declared apart from that.
-pub(crate) fn register(builder: Builder, agent: HttpAgent) -> Builder {
+pub(crate) fn register(builder: Builder, agent: HttpAgent, door: Door) -> Builder {
     let name = agent.name.clone();
-    elsewhere::register(builder, &name, Asking { agent, client: OnceCell::new() })
+    elsewhere::register(builder, &name, Asking { agent, client: OnceCell::new(), door })
 }
 
 /// The agent, and what it is asked with from the first attempt on.
 struct Asking {
     agent: HttpAgent,
     client: OnceCell<Client>,
+    /// The way back to the engine.
+    door: Door,
 }
 
 impl Elsewhere for Asking {
@@ -129,6 +135,13 @@ impl Asking {
         let url = target(agent)?;
         let (mut headers, mut secrets) = headers(&agent.headers)?;
         let id = attempt.idempotency_key();
+        if url.scheme() == "https" || agent.allow_inner {
+            let stopped = || passing("stopped", "the engine is going");
+            let token = attempt.token(&self.door.engine().await.ok_or_else(stopped)?).to_string();
+            headers.insert("rejoin-url", header("Rejoin-Url", self.door.url())?);
+            headers.insert("rejoin-run-token", header("Rejoin-Run-Token", &token)?);
+            secrets.push(token);
+        }
         let body = reading(move || body(&work, &attempt)).await?;
         let secret = agent.secret.as_ref().map(SecretRef::resolve).transpose()?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -172,20 +185,13 @@ fn target(agent: &HttpAgent) -> Result<Url, Failure> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(bad("has a password in it; give that in a header, as a secret"));
     }
-    // Only names are resolved; an address is asked as it is.
-    let host = url.host_str().unwrap_or_default();
-    match outside::check(host) {
-        Err(refused) if !agent.allow_inner => Err(inner(&refused)),
-        _ => Ok(url),
-    }
+    outside::check(&url, agent.allow_inner).map_err(|refused| inner(&refused))?;
+    Ok(url)
 }
 
 fn client(agent: &HttpAgent) -> Result<Client, Failure> {
-    let mut builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-    if !agent.allow_inner {
-        builder = builder.dns_resolver(Arc::new(Outside));
-    }
-    builder.build().map_err(|error| passing("no-client", format!("no requests can be made: {error}")))
+    let client = outside::client(agent.allow_inner).build();
+    client.map_err(|error| passing("no-client", format!("no requests can be made: {error}")))
 }
 
 /// The declared headers, and the secrets that are in them.
@@ -218,11 +224,11 @@ fn inner(refused: &Refused) -> Failure {
 
 /// Why there is no answer at all. The error's own words have the URL in them, which is nobody's concern.
 fn unanswered(error: &reqwest::Error) -> Failure {
+    if let Some(refused) = outside::refusal(error) {
+        return inner(refused);
+    }
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {
-        if let Some(refused) = source.downcast_ref::<Refused>() {
-            return inner(refused);
-        }
         cause = source;
     }
     passing("unreachable", format!("the endpoint cannot be asked: {cause}"))
@@ -236,6 +242,9 @@ async fn heard(mut response: Response, redactor: &Redactor) -> Result<Heard, Fai
             return Err(lasting("output-limit", format!("the answer is longer than {LONGEST} bytes")));
         }
         body.extend_from_slice(&piece);
+    }
+    if status == StatusCode::ACCEPTED {
+        return Ok(Heard::Answer(Answer::later()));
     }
     if status.is_success() {
         let result = if body.trim_ascii().is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };

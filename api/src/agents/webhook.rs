@@ -6,10 +6,10 @@ use super::http::signature;
 use super::secret::SecretRef;
 use super::trouble::{lasting, passing};
 use crate::endpoint::Door;
-use crate::outside::{self, Outside};
+use crate::outside;
 use rejoin::{Announcement, Channel, Failure};
+use reqwest::Url;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Url};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -41,18 +41,13 @@ impl Webhook {
     async fn tell(&self, announcement: &Announcement, door: &Door) -> Result<(), Failure> {
         let bad = |why: &str| lasting("bad-url", format!("the address of the webhook {why}"));
         let url = Url::parse(&self.url).map_err(|error| bad(&error.to_string()))?;
-        if !self.allow_inner {
-            let refused = |refused: outside::Refused| lasting("address-refused", refused.to_string());
-            outside::check(url.host_str().unwrap_or_default()).map_err(refused)?;
-        }
+        let refused = |refused: outside::Refused| lasting("address-refused", refused.to_string());
+        outside::check(&url, self.allow_inner).map_err(refused)?;
         let body = body(announcement, door);
         let secret = self.secret.as_ref().map(SecretRef::resolve).transpose()?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE);
-        if !self.allow_inner {
-            builder = builder.dns_resolver(Arc::new(Outside));
-        }
-        let client = builder.build().map_err(|error| passing("no-client", error.to_string()))?;
+        let client = outside::client(self.allow_inner).timeout(PATIENCE).build();
+        let client = client.map_err(|error| passing("no-client", error.to_string()))?;
         let mut request = client.post(url).header(CONTENT_TYPE, "application/json");
         for (name, value) in signature::headers(&announcement.key, now, &body, secret.as_deref())? {
             request = request.header(name, value);

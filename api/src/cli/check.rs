@@ -2,12 +2,12 @@
 
 use crate::error::Trouble;
 use crate::output::{Console, printable};
-use crate::project;
+use crate::project::{self, Variants};
 use clap::Args;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use rejoin::definition::{Diagnostic, Project, Severity, Source};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const FIELDS: &str = "\
 The codes are explained in docs/diagnostics.md.
@@ -28,6 +28,8 @@ pub(crate) struct Check {
     /// The folder with rejoin.yaml and workflows, or one file.
     #[arg(value_name = "PATH", default_value = ".")]
     path: PathBuf,
+    #[command(flatten)]
+    variants: Variants,
     /// Prints JSON, for programs; --help lists the fields.
     #[arg(long)]
     json: bool,
@@ -51,7 +53,7 @@ struct View<'a> {
 
 impl Check {
     pub(crate) fn execute(self, console: &mut Console) -> Result<(), Trouble> {
-        let (project, found) = project::read(&self.path)?;
+        let (project, found) = project::read(&self.path, &self.variants)?;
         let all = found.all();
         for diagnostic in all {
             if self.json {
@@ -86,6 +88,19 @@ fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
+    }
+}
+
+/// The project, if it is sound. What is only doubtful is told.
+pub(super) fn sound(path: &Path, variants: &Variants) -> Result<Project, Trouble> {
+    let (project, found) = project::read(path, variants)?;
+    for diagnostic in found.all() {
+        eprintln!("{}", picture(diagnostic, &project.sources));
+    }
+    let errors = found.all().iter().filter(|it| it.code.severity() == Severity::Error).count();
+    match errors {
+        0 => Ok(project),
+        errors => Err(Trouble::Definitions { errors, warnings: found.all().len() - errors }),
     }
 }
 

@@ -4,9 +4,9 @@ use super::Source;
 use crate::error::Trouble;
 use crate::find::{self, Beginning, Found};
 use crate::output::{Column, Console, Fit, Table, printable, time};
-use crate::wire::sort_name;
+use crate::wire::{sort_name, speaker, words};
 use clap::Args;
-use rejoin::{Message, Sort, Speaker};
+use rejoin::Message;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -80,32 +80,6 @@ impl Conversation {
         }
         fault.iter().for_each(|fault| console.complain(fault));
         Ok(())
-    }
-}
-
-fn speaker(message: &Message) -> (&'static str, Option<&str>) {
-    match &message.speaker {
-        Speaker::User(name) => ("user", Some(name)),
-        Speaker::Anonymous => ("anonymous", None),
-        Speaker::Agent(name) => ("agent", Some(name)),
-        Speaker::Person(name) => ("person", Some(name)),
-        Speaker::Workflow(name) => ("workflow", Some(name)),
-    }
-}
-
-/// What was said, in words: a task's description, what is shown when a person takes over.
-fn words(message: &Message) -> String {
-    let field = |name: &str| message.content.as_ref().ok().and_then(|content| content.get(name)?.as_str());
-    let text = match message.sort {
-        Sort::Task => field("description"),
-        Sort::Handoff | Sort::HandoffEnd => field("text"),
-        Sort::Said | Sort::Reply => None,
-    };
-    match (&message.content, text) {
-        (Err(failure), _) => format!("failed: {}", failure.message()),
-        (Ok(_), Some(text)) if message.sort == Sort::Handoff => format!("{text} (a person is asked to take over)"),
-        (Ok(_), Some(text)) => text.to_owned(),
-        (Ok(_), None) => message.text(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::run::chosen;
 use crate::error::Trouble;
 use crate::graph::{self, Picture};
 use crate::output::Console;
-use crate::project;
+use crate::project::{self, Variants};
 use clap::Args;
 use std::fs;
 use std::io::Write;
@@ -35,7 +35,7 @@ pub(crate) struct Graph {
 
 impl Graph {
     pub(crate) fn execute(self, console: &mut Console) -> Result<(), Trouble> {
-        let (project, found) = project::read(&self.path)?;
+        let (project, found) = project::read(&self.path, &Variants::default())?;
         if found.has_errors() {
             console.note(
                 "something is wrong with these definitions, and perhaps not all of them is drawn; see rejoin check",

@@ -1,5 +1,6 @@
 //! The commands. One file each; what they print is made in [`crate::output`] and [`crate::wire`].
 
+mod chat;
 mod check;
 mod conversation;
 mod conversations;
@@ -9,12 +10,17 @@ mod export;
 mod graph;
 mod head;
 mod import;
+mod mcp;
 mod new;
+mod participant;
 mod pick;
 mod reindex;
 mod replay;
 mod run;
 mod runs;
+mod signal;
+mod subagents;
+mod test;
 mod trigger;
 mod verify;
 mod why;
@@ -41,7 +47,10 @@ enum Command {
     New(new::New),
     Run(run::Run),
     Resume(run::Resume),
+    Chat(chat::Chat),
+    Signal(signal::Signal),
     Check(check::Check),
+    Test(test::Test),
     Graph(graph::Graph),
     Pick(pick::Pick),
     Verify(verify::Verify),
@@ -57,6 +66,8 @@ enum Command {
     Import(import::Import),
     Reindex(reindex::Reindex),
     Trigger(trigger::Trigger),
+    Subagents(subagents::Subagents),
+    Mcp(mcp::Mcp),
 }
 
 /// What is read, and how it is shown: the same for all commands.
@@ -76,7 +87,9 @@ pub(crate) fn main() -> ExitCode {
         Command::New(new) => new.execute(&mut console),
         Command::Run(run) => run.execute(&mut console),
         Command::Resume(resume) => resume.execute(&mut console),
+        Command::Chat(chat) => chat.execute(&mut console),
         Command::Check(check) => check.execute(&mut console),
+        Command::Test(test) => test.execute(&mut console),
         Command::Graph(graph) => graph.execute(&mut console),
         Command::Pick(pick) => pick.execute(&mut console),
         Command::Verify(verify) => verify.execute(&mut console),
@@ -91,7 +104,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Export(export) => export.execute(&mut console),
         Command::Import(import) => import.execute(&mut console),
         Command::Reindex(reindex) => reindex.execute(&mut console),
+        Command::Signal(signal) => return signal.execute(console),
         Command::Trigger(trigger) => return trigger.execute(console),
+        Command::Subagents(subagents) => return subagents.execute(console),
+        Command::Mcp(mcp) => return mcp.execute(console),
     };
     if let Err(trouble) = done {
         console.complain(&trouble);

@@ -8,11 +8,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What is in it, by its path.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("rejoin.yaml", include_str!("../new/rejoin.yaml")),
     ("workflows/note.yaml", include_str!("../new/workflows/note.yaml")),
     ("agents/writer.sh", include_str!("../new/agents/writer.sh")),
     ("agents/publisher.sh", include_str!("../new/agents/publisher.sh")),
+    ("tests/note.yaml", include_str!("../new/tests/note.yaml")),
     ("README.md", include_str!("../new/README.md")),
     // Under its own name it would hold for this repository.
     (".gitignore", include_str!("../new/gitignore")),

@@ -1,16 +1,18 @@
 //! `rejoin run`: a workflow of a project, in the terminal, on a store of its own.
 
-use super::check::picture;
+use super::check::sound;
+use super::trigger::field;
 use crate::error::Trouble;
 use crate::host::Host;
 use crate::live::{self, Ending, View};
 use crate::output::Console;
-use crate::project;
+use crate::project::{self, Variants};
 use clap::Args;
 use rejoin::definition::model::{Field, Workflow};
-use rejoin::definition::{Project, Severity, interned};
+use rejoin::definition::{Project, interned};
 use rejoin::{Engine, Failure, Filter, RunId, RunInfo, Tagged};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::io::{IsTerminal, Read, Write, stderr, stdin};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,6 +40,9 @@ pub(crate) struct Run {
     /// The input, as a file of JSON; - is stdin.
     #[arg(long, value_name = "FILE")]
     input_file: Option<PathBuf>,
+    /// Metadata of the run, which goes past every agent to what declares it. A value that is JSON is taken as that, any other as text.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = field)]
+    metadata: Vec<(String, Value)>,
     /// Begins anew, also where a run with the same input has not ended.
     #[arg(long)]
     anew: bool,
@@ -57,9 +62,14 @@ struct Place {
     /// The folder with rejoin.yaml and workflows, or one file.
     #[arg(value_name = "PATH", default_value = ".")]
     path: PathBuf,
+    #[command(flatten)]
+    variants: Variants,
     /// The folder that the log is kept in; .rejoin beside the project where nothing is said.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The port on this machine where agents that answer later find it again; one that is free where nothing is said.
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    listen: u16,
     /// Prints a line of JSON for each event.
     #[arg(long)]
     json: bool,
@@ -76,17 +86,20 @@ struct Place {
 
 impl Run {
     pub(crate) fn execute(self, console: &mut Console) -> Result<(), Trouble> {
-        let project = self.place.project()?;
+        let project = sound(&self.place.path, &self.place.variants)?;
         let workflow = chosen(&project, &self.place.path, self.workflow.as_deref())?;
         let input = self.read_input(workflow)?;
-        let digest = digest(&input);
+        // What was begun with other metadata is another run.
+        let digest = digest(&if self.metadata.is_empty() { input.clone() } else { json!([input, self.metadata]) });
         let (anew, shown) = (self.anew, self.place.shown());
         self.place.host(&project, console, async |engine| {
-            if let Some(run) = begun(engine, &shown, Some((&workflow.name, &digest)))?.filter(|_| !anew) {
+            if let Some(run) = begun(engine, &shown.all(), Some((&workflow.name, &digest)))?.filter(|_| !anew) {
                 return Ok(run);
             }
             let named = rejoin::Workflow::<Value, Value>::named(interned(&workflow.name));
-            let triggered = engine.trigger(&named, input).label(LABEL, digest).await;
+            let trigger = engine.trigger(&named, input).label(LABEL, digest);
+            let trigger = self.metadata.iter().fold(trigger, |it, (name, value)| it.metadata(name, value));
+            let triggered = trigger.await;
             triggered.map(|run| run.id()).map_err(|error| Trouble::Refused(error.to_string()))
         })
     }
@@ -109,29 +122,16 @@ impl Run {
 
 impl Resume {
     pub(crate) fn execute(self, console: &mut Console) -> Result<(), Trouble> {
-        let project = self.place.project()?;
+        let project = sound(&self.place.path, &self.place.variants)?;
         let shown = self.place.shown();
         self.place.host(&project, console, async |engine| {
             let nothing = || Trouble::Refused("every run has ended; rejoin run begins one".to_owned());
-            begun(engine, &shown, None)?.ok_or_else(nothing)
+            begun(engine, &shown.all(), None)?.ok_or_else(nothing)
         })
     }
 }
 
 impl Place {
-    /// The project, if it is sound. What is only doubtful is told.
-    fn project(&self) -> Result<Project, Trouble> {
-        let (project, found) = project::read(&self.path)?;
-        for diagnostic in found.all() {
-            eprintln!("{}", picture(diagnostic, &project.sources));
-        }
-        let errors = found.all().iter().filter(|it| it.code.severity() == Severity::Error).count();
-        match errors {
-            0 => Ok(project),
-            errors => Err(Trouble::Definitions { errors, warnings: found.all().len() - errors }),
-        }
-    }
-
     /// Opens the store, begins what is to run, and shows it to its end.
     fn host(
         &self,
@@ -143,7 +143,7 @@ impl Place {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
         let ended = runtime.block_on(async {
-            let host = Host::open(project, &folder, &data).await?;
+            let host = Host::open(project, &folder, &data, self.listen).await?;
             let ended = match begin(&host.engine).await {
                 Ok(run) => self.watch(&host.engine, run).await.map(|ended| (run, ended)),
                 Err(trouble) => Err(trouble),
@@ -220,10 +220,8 @@ async fn answer(engine: Engine, root: RunId, answers: Vec<String>, person: Optio
 
 /// A failure with its code, which stands in its message already where somebody chose it.
 fn told(failure: &Failure) -> String {
-    let (code, message) = (failure.code(), failure.message());
-    let rest = message.strip_prefix(code);
-    let has_code = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(": "));
-    if has_code { message.to_owned() } else { format!("{code}: {message}") }
+    let (code, reason) = (failure.code(), failure.reason());
+    if code == reason { code.to_owned() } else { format!("{code}: {reason}") }
 }
 
 /// The workflow that is meant: the one that is named, or the one of the file, or the main one, or the only one.
@@ -240,6 +238,7 @@ pub(super) fn chosen<'a>(project: &'a Project, path: &Path, named: Option<&str>)
         }
         None => match &project.workflows[..] {
             [only] => Ok(only),
+            [] => Err(Trouble::NoProject(format!("{} holds no workflow to run", path.display()))),
             _ => Err(Trouble::WhichWorkflow { path: path.display().to_string(), names: names() }),
         },
     }
@@ -275,9 +274,9 @@ fn digest(input: &Value) -> String {
 struct Shown(PathBuf);
 
 impl Shown {
-    fn has(&self, run: RunId) -> bool {
+    fn all(&self) -> HashSet<RunId> {
         let seen = std::fs::read_to_string(&self.0).unwrap_or_default();
-        seen.lines().any(|line| line == run.to_string())
+        seen.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
     /// Without it the end is shown once more, and nothing else.
@@ -288,7 +287,7 @@ impl Shown {
 }
 
 /// The newest run that has not ended, or of which nobody has seen the end: with this input, or any.
-fn begun(engine: &Engine, shown: &Shown, of: Option<(&str, &str)>) -> Result<Option<RunId>, Trouble> {
+fn begun(engine: &Engine, shown: &HashSet<RunId>, of: Option<(&str, &str)>) -> Result<Option<RunId>, Trouble> {
     let filter = Filter {
         workflow: of.map(|(name, _)| name.to_owned()),
         label: of.map(|(_, digest)| (LABEL.to_owned(), digest.to_owned())),
@@ -297,7 +296,8 @@ fn begun(engine: &Engine, shown: &Shown, of: Option<(&str, &str)>) -> Result<Opt
     let mut from = None;
     loop {
         let page = engine.list(&filter, from.as_deref(), 100).map_err(|error| Trouble::Refused(error.to_string()))?;
-        let unseen = |run: &&RunInfo| run.row.parent.is_none() && (!run.row.status.is_closed() || !shown.has(run.id));
+        let unseen =
+            |run: &&RunInfo| run.row.parent.is_none() && (!run.row.status.is_closed() || !shown.contains(&run.id));
         let open = page.runs.iter().find(unseen);
         match (open, page.next) {
             (Some(run), _) => return Ok(Some(run.id)),

@@ -1,18 +1,13 @@
 //! `rejoin trigger`: for programs that do an agent's job.
 
+use super::participant::{Asking, Status, Trouble, outcome};
 use crate::output::Console;
 use clap::Args;
 use serde_json::{Map, Value, json};
-use std::env;
 use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
-use thiserror::Error;
-
-/// How long it may take to reach the endpoint, which is on this machine.
-const CONNECT: Duration = Duration::from_secs(5);
 
 const STATUS: &str = "\
 Reads the environment variables REJOIN_URL and REJOIN_RUN_TOKEN, which a program has that does an agent's job. What is
@@ -51,36 +46,6 @@ pub(crate) struct Trigger {
     key: Option<String>,
 }
 
-/// Why there is no result.
-#[derive(Debug, Error)]
-enum Trouble {
-    #[error(
-        "{0} is not set: this command is for programs that do an agent's job, which are started with REJOIN_URL and \
-         REJOIN_RUN_TOKEN in their environment"
-    )]
-    Variable(&'static str),
-    #[error("the input cannot be read from {from}: {reason}")]
-    Input { from: String, reason: String },
-    #[error("{url} cannot be asked ({reason}); it is there while the engine works")]
-    Unreachable { url: String, reason: String },
-    #[error("{0}")]
-    Refused(String),
-    #[error("{url} gives an answer that is none: {reason}")]
-    Answer { url: String, reason: String },
-    #[error(transparent)]
-    Output(#[from] crate::error::Trouble),
-    /// It did not complete.
-    #[error("{message} ({code})")]
-    Ended { status: Status, code: String, message: String },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
-    Failed,
-    Refused,
-    TimedOut,
-}
-
 impl Trigger {
     pub(crate) fn execute(self, mut console: Console) -> ExitCode {
         let Err(trouble) = self.ask().and_then(|output| print(&mut console, &output)) else { return console.finish() };
@@ -93,18 +58,8 @@ impl Trigger {
     }
 
     fn ask(self) -> Result<Value, Trouble> {
-        let variable = |name: &'static str| env::var(name).map_err(|_| Trouble::Variable(name));
-        let (url, token) = (variable("REJOIN_URL")?, variable("REJOIN_RUN_TOKEN")?);
-        let url = format!("{}/v1/run/trigger", url.trim_end_matches('/'));
-        let unreachable = |reason: String| Trouble::Unreachable { url: url.clone(), reason };
-        let body = self.body()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| unreachable(error.to_string()))?;
-        let (is_good, answer) =
-            runtime.block_on(post(&url, &token, &body)).map_err(|error| unreachable(root(&error)))?;
-        let answer: Value = serde_json::from_str(&answer)
-            .map_err(|error| Trouble::Answer { url: url.clone(), reason: error.to_string() })?;
-        if is_good { outcome(answer) } else { Err(Trouble::Refused(said(&answer["error"]["message"]))) }
+        let asking = Asking::new("trigger")?;
+        outcome(asking.ask(&self.body()?)?)
     }
 
     fn body(self) -> Result<Value, Trouble> {
@@ -131,32 +86,6 @@ impl Trigger {
     }
 }
 
-async fn post(url: &str, token: &str, body: &Value) -> reqwest::Result<(bool, String)> {
-    // The endpoint is on this machine: no proxy leads there, and it sends nobody elsewhere.
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT)
-        .build()?;
-    let answer = client.post(url).bearer_auth(token).json(body).send().await?;
-    Ok((answer.status().is_success(), answer.text().await?))
-}
-
-fn outcome(mut answer: Value) -> Result<Value, Trouble> {
-    let status = match answer["status"].as_str() {
-        Some("completed") => return Ok(answer["output"].take()),
-        Some("refused") => Status::Refused,
-        Some("timed-out") => Status::TimedOut,
-        _ => Status::Failed,
-    };
-    let failure = &answer["failure"];
-    Err(Trouble::Ended { status, code: said(&failure["code"]), message: said(&failure["message"]) })
-}
-
-fn said(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 fn print(console: &mut Console, output: &Value) -> Result<(), Trouble> {
     match output {
         Value::String(text) => console.line(text)?,
@@ -181,12 +110,12 @@ fn value(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("this is no JSON: {error}"))
 }
 
-fn field(text: &str) -> Result<(String, Value), String> {
+pub(super) fn field(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
 }
 
-fn seconds(text: &str) -> Result<u64, String> {
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let bad = || "write a number and s, m, h or d, as in 90s or 5m".to_owned();
     let unit = text.chars().last().ok_or_else(bad)?;
     let each = match unit {
@@ -198,11 +127,6 @@ fn seconds(text: &str) -> Result<u64, String> {
     };
     let count: u64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
     count.checked_mul(each).filter(|seconds| *seconds > 0).ok_or_else(bad)
-}
-
-/// The innermost cause: what the operating system says, as a rule.
-fn root(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), root)
 }
 
 #[cfg(test)]

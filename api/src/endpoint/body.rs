@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// The longest body, in bytes: an input may be no longer.
-const LONGEST: usize = 2 << 20;
+pub(super) const LONGEST: usize = 2 << 20;
 
 /// How much is read of one that is too long, so that whoever is still sending hears why it is refused.
 const HEARD: usize = 2 * LONGEST;

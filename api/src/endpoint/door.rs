@@ -1,11 +1,10 @@
 //! The door: an address that is known at once, and an engine that comes later.
 
 use super::routes;
-use rejoin::{Callable, Engine, RunId};
-use std::collections::HashMap;
+use rejoin::Engine;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -16,8 +15,6 @@ pub(crate) struct Door(Arc<Shared>);
 struct Shared {
     url: String,
     stands: watch::Sender<Stands>,
-    /// What those who work now may trigger.
-    working: Mutex<HashMap<RunId, Vec<Callable>>>,
 }
 
 #[derive(Clone)]
@@ -28,15 +25,11 @@ enum Stands {
 }
 
 impl Door {
-    /// Opens it, on a port that is free. To be called inside a tokio runtime.
-    pub(crate) async fn open() -> io::Result<Door> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    /// Opens it on a port of this machine; 0 is one that is free. To be called inside a tokio runtime.
+    pub(crate) async fn open(port: u16) -> io::Result<Door> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let door = Door(Arc::new(Shared {
-            url,
-            stands: watch::Sender::new(Stands::Waiting),
-            working: Mutex::new(HashMap::new()),
-        }));
+        let door = Door(Arc::new(Shared { url, stands: watch::Sender::new(Stands::Waiting) }));
         let mut stands = door.0.stands.subscribe();
         let served = axum::serve(listener, routes::router(door.clone())).with_graceful_shutdown(async move {
             // The door cannot go before its server does: that has a clone of it.
@@ -74,32 +67,5 @@ impl Door {
             Stands::Open(engine) => Some(engine.clone()),
             Stands::Waiting | Stands::Closed => None,
         }
-    }
-
-    /// Somebody works for this run, and may trigger this, for as long as what is returned is kept.
-    pub(crate) fn working(&self, run: RunId, callable: Vec<Callable>) -> Working {
-        self.runs().insert(run, callable);
-        Working { door: self.clone(), run }
-    }
-
-    /// What a run may trigger that is worked for now.
-    pub(super) fn callable(&self, run: RunId) -> Option<Vec<Callable>> {
-        self.runs().get(&run).cloned()
-    }
-
-    fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Vec<Callable>>> {
-        self.0.working.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Somebody works for a run.
-pub(crate) struct Working {
-    door: Door,
-    run: RunId,
-}
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        self.door.runs().remove(&self.run);
     }
 }

@@ -15,7 +15,10 @@ pub(super) enum Refusal {
     NoToken,
     #[error("the host {0:?} is not this machine; ask {ip}, as REJOIN_URL says", ip = Ipv4Addr::LOCALHOST)]
     Host(String),
-    #[error("there is no {0}; there are GET /v1/run, POST /v1/run/trigger and POST /v1/approvals/TOKEN")]
+    #[error(
+        "there is no {0}; there are GET /v1/run, POST /v1/run/trigger, POST /v1/run/subagents, POST /v1/run/answer, POST /v1/run/signal, \
+         /v1/run/mcp and POST /v1/approvals/TOKEN"
+    )]
     Route(String),
     #[error("the body is longer than {0} bytes; hand over large content as a document")]
     TooLong(usize),
@@ -27,6 +30,8 @@ pub(super) enum Refusal {
     Body(String),
     #[error("timeout_seconds is {0}; give 1 at least and {most} at most", most = super::routes::LONGEST)]
     Timeout(u64),
+    #[error("the job may have {most} subagents, has had {known}, and these would be {fresh} more")]
+    TooManyParts { most: u32, known: usize, fresh: usize },
     #[error("the engine is going; ask again when it is back")]
     Closed,
     #[error(transparent)]
@@ -42,9 +47,10 @@ impl Refusal {
             Refusal::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-long"),
             Refusal::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
             Refusal::Broken(_) | Refusal::Body(_) | Refusal::Timeout(_) => (StatusCode::BAD_REQUEST, "bad-request"),
+            Refusal::TooManyParts { .. } => (StatusCode::CONFLICT, "too-many-subagents"),
             Refusal::Run(RunError::Payload(_)) => (StatusCode::BAD_REQUEST, "bad-request"),
             Refusal::Run(RunError::NotFound(_)) => (StatusCode::NOT_FOUND, "no-run"),
-            Refusal::Run(RunError::Rejected(_)) => (StatusCode::CONFLICT, "rejected"),
+            Refusal::Run(RunError::Answered(_) | RunError::Rejected(_)) => (StatusCode::CONFLICT, "rejected"),
             Refusal::Closed | Refusal::Run(RunError::Stopped) => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
             Refusal::Run(RunError::Overloaded(_)) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Refusal::Run(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

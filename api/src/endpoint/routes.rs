@@ -4,15 +4,17 @@ use super::body;
 use super::door::Door;
 use super::error::Refusal;
 use super::holder::{Holder, only_local};
+use super::mcp;
+use crate::agents::toolbox::divided;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
-use rejoin::{Callable, Failure, FailureKind, RunError};
+use rejoin::{Callable, Failure, FailureKind, Participant, Rejection, RunError, join_all};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
@@ -23,6 +25,10 @@ pub(super) fn router(door: Door) -> Router {
     Router::new()
         .route("/v1/run", get(run))
         .route("/v1/run/trigger", post(trigger))
+        .route("/v1/run/subagents", post(subagents))
+        .route("/v1/run/answer", post(answer))
+        .route("/v1/run/signal", post(signal))
+        .route("/v1/run/mcp", any(mcp::serve))
         .route("/v1/approvals/{token}", post(decide))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
@@ -41,8 +47,9 @@ struct About {
     /// The workflow or agent.
     name: String,
     depth: u32,
-    /// Of a run that nobody works for now it is not known.
-    callable: Option<Vec<Shown>>,
+    callable: Vec<Shown>,
+    /// Among how many subagents the work may be divided.
+    subagents: u32,
 }
 
 /// Something that the run may trigger.
@@ -52,6 +59,9 @@ struct Shown {
     is_agent: bool,
     description: Option<String>,
     when: Option<String>,
+    /// How long it may take, where a trigger does not say.
+    timeout_seconds: f64,
+    input: Option<Value>,
     jobs: Vec<ShownJob>,
 }
 
@@ -62,17 +72,19 @@ struct ShownJob {
 }
 
 impl From<Callable> for Shown {
-    fn from(Callable { name, is_agent, description, when, jobs }: Callable) -> Shown {
+    fn from(Callable { name, is_agent, description, when, timeout, input, jobs }: Callable) -> Shown {
         let job = |(name, description)| ShownJob { name, description };
-        Shown { name, is_agent, description, when, jobs: jobs.into_iter().map(job).collect() }
+        let timeout_seconds = timeout.as_secs_f64();
+        Shown { name, is_agent, description, when, timeout_seconds, input, jobs: jobs.into_iter().map(job).collect() }
     }
 }
 
-async fn run(State(door): State<Door>, Holder { engine, participant }: Holder) -> Result<Json<About>, Refusal> {
+async fn run(Holder { engine, participant }: Holder) -> Result<Json<About>, Refusal> {
     let id = participant.run_id();
     let row = engine.describe(id)?.row;
-    let callable = door.callable(id).map(|all| all.into_iter().map(Shown::from).collect());
-    Ok(Json(About { id: id.to_string(), name: row.workflow, depth: row.depth, callable }))
+    let callable = participant.callable()?.into_iter().map(Shown::from).collect();
+    let subagents = participant.subagents_allowed()?;
+    Ok(Json(About { id: id.to_string(), name: row.workflow, depth: row.depth, callable, subagents }))
 }
 
 /// What is to be triggered.
@@ -90,32 +102,119 @@ struct Wanted {
     timeout_seconds: Option<u64>,
 }
 
-impl Wanted {
-    fn digest(&self) -> String {
-        let whole = json!([self.name, self.job, self.input]).to_string();
-        Sha256::digest(whole).iter().map(|byte| format!("{byte:02x}")).collect()
-    }
+/// The key of what is asked for without one.
+pub(super) fn digest(name: &str, job: Option<&str>, input: &Value) -> String {
+    let whole = json!([name, job, input]).to_string();
+    Sha256::digest(whole).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whoever asks may go while it waits: the child goes on, and is found again under its key.
 async fn trigger(holder: Holder, body: Body) -> Result<Json<Value>, Refusal> {
     let wanted: Wanted = body::read(body).await?;
-    let key = wanted.key.clone().unwrap_or_else(|| wanted.digest());
+    let key = wanted.key.unwrap_or_else(|| digest(&wanted.name, wanted.job.as_deref(), &wanted.input));
     let mut call = holder.participant.call(key, &wanted.name, wanted.job.as_deref(), &wanted.input);
     if let Some(message) = wanted.message {
         call = call.message(message);
     }
-    if let Some(seconds) = wanted.timeout_seconds {
-        if !(1..=LONGEST).contains(&seconds) {
-            return Err(Refusal::Timeout(seconds));
+    if let Some(limit) = limit(wanted.timeout_seconds)? {
+        call = call.timeout(limit);
+    }
+    Ok(Json(ended(call.await)?))
+}
+
+fn limit(seconds: Option<u64>) -> Result<Option<Duration>, Refusal> {
+    match seconds {
+        Some(seconds) if !(1..=LONGEST).contains(&seconds) => Err(Refusal::Timeout(seconds)),
+        seconds => Ok(seconds.map(Duration::from_secs)),
+    }
+}
+
+/// Parts of the work, for subagents.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parts {
+    /// In words, by the name under which a part is found again.
+    tasks: Value,
+    timeout_seconds: Option<u64>,
+}
+
+async fn subagents(holder: Holder, body: Body) -> Result<Json<Value>, Refusal> {
+    let parts: Parts = body::read(body).await?;
+    let tasks = divided(Some(&parts.tasks)).map_err(Refusal::Body)?;
+    let results = gathered(&holder.participant, tasks, limit(parts.timeout_seconds)?).await?;
+    Ok(Json(json!({ "results": results })))
+}
+
+/// Gives parts of the work to subagents, side by side: what came of each, by its name.
+pub(super) async fn gathered(
+    participant: &Participant,
+    tasks: Vec<(String, String)>,
+    limit: Option<Duration>,
+) -> Result<Map<String, Value>, Refusal> {
+    // Whoever asks for too much is told before anything of it begins.
+    let (most, known) = (participant.subagents_allowed()?, participant.subagents()?);
+    let fresh = tasks.iter().filter(|(name, _)| !known.contains(name)).count();
+    if most > 0 && known.len() + fresh > most as usize {
+        return Err(Refusal::TooManyParts { most, known: known.len(), fresh });
+    }
+    let part = |(name, task): (String, String)| {
+        let asked = participant.subagent(&name, task);
+        let asked = limit.into_iter().fold(asked, |asked, limit| asked.timeout(limit));
+        async move {
+            match asked.await {
+                // The other parts have answers.
+                Err(RunError::Rejected(Rejection::DuplicateKey { .. })) => {
+                    let message = "the part of this name was given another task before; take another name";
+                    let failure = json!({ "code": "another-task", "message": message, "details": null });
+                    Ok((name, json!({ "status": "refused", "failure": failure })))
+                }
+                asked => Ok((name, ended(asked)?)),
+            }
         }
-        call = call.timeout(Duration::from_secs(seconds));
+    };
+    join_all(tasks.into_iter().map(part).collect::<Vec<_>>()).await.into_iter().collect()
+}
+
+/// The result of a run whose agent has said that it comes later; or why there is none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+enum Late {
+    Result(Value),
+    Error(LateError),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LateError {
+    code: String,
+    message: Option<String>,
+}
+
+async fn answer(Holder { engine, participant }: Holder, body: Body) -> Result<Json<Value>, Refusal> {
+    let run = engine.run::<Value>(participant.run_id());
+    match body::read(body).await? {
+        Late::Result(result) => run.answer(&result).await?,
+        Late::Error(LateError { code, message }) => run.refuse(Failure::business(code, message)).await?,
     }
-    match call.await {
-        Ok(output) => Ok(Json(json!({ "status": "completed", "output": output }))),
-        Err(RunError::Failed(failure)) => Ok(Json(ended(&failure))),
-        Err(error) => Err(error.into()),
+    Ok(Json(json!({ "status": "answered" })))
+}
+
+/// Something that a run waits for, by its name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    name: String,
+    #[serde(default)]
+    payload: Value,
+}
+
+async fn signal(Holder { engine, participant }: Holder, body: Body) -> Result<Json<Value>, Refusal> {
+    let Sent { name, payload } = body::read(body).await?;
+    if name.is_empty() {
+        return Err(Refusal::Body("the name of the signal is empty".to_owned()));
     }
+    engine.run::<Value>(participant.run_id()).signal(&name, &payload).await?;
+    Ok(Json(json!({ "status": "sent" })))
 }
 
 /// The answer to a question. The token in the address is what opens it, and only a POST decides.
@@ -135,7 +234,16 @@ async fn decide(State(door): State<Door>, Path(token): Path<String>, body: Body)
     Ok(Json(json!({ "status": "decided" })))
 }
 
-fn ended(failure: &Failure) -> Value {
+/// What came of a call, where it was made.
+pub(super) fn ended(result: Result<Value, RunError>) -> Result<Value, RunError> {
+    match result {
+        Ok(output) => Ok(json!({ "status": "completed", "output": output })),
+        Err(RunError::Failed(failure)) => Ok(failed(&failure)),
+        Err(error) => Err(error),
+    }
+}
+
+fn failed(failure: &Failure) -> Value {
     let status = match failure.kind() {
         FailureKind::Refused => "refused",
         FailureKind::TimedOut => "timed-out",

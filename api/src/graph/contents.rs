@@ -145,6 +145,8 @@ fn brief(work: &Work) -> String {
         Work::Choice(_) => "choose".to_owned(),
         Work::Parallel(_) => "parallel".to_owned(),
         Work::Each { item, items, .. } => format!("each {} of {}", item.value, items.text()),
+        Work::Ask { within: Some(time), .. } => format!("ask, within {}", length(*time)),
+        Work::Ask { within: None, .. } => "ask".to_owned(),
         Work::Wait(time) => format!("wait {}", length(*time)),
         Work::Signal { name, within: Some(time) } => format!("signal {} within {}", name.value, length(*time)),
         Work::Signal { name, within: None } => format!("signal {}", name.value),
@@ -181,7 +183,7 @@ fn hint(work: &Work) -> String {
         }
         Work::Task(task) => task.task.text().to_owned(),
         Work::Trigger(target) => told(target),
-        Work::Message { text, .. } => text.text().to_owned(),
+        Work::Message { text, .. } | Work::Ask { text, .. } => text.text().to_owned(),
         Work::Choice(branches) => {
             let branches = branches.iter().map(|(outcome, it)| format!("{}: {}", outcome.value, it.text()));
             branches.collect::<Vec<_>>().join(" / ")

@@ -1,6 +1,6 @@
 //! The questions that wait for people, of which one at a time is asked at the prompt.
 
-use super::line::{Line, Tint, columns};
+use super::line::{Line, Tint, wrapped};
 use super::node::moment;
 use super::plain::path;
 use crate::output::{printable, shorten};
@@ -17,10 +17,23 @@ const QUESTION: usize = 2000;
 /// time means the other one.
 const NOTICED: Duration = Duration::from_secs(1);
 
+/// How the question that is asked can be answered here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answering {
+    /// By what is typed at the prompt.
+    Typed,
+    /// By a command that is typed there.
+    Command,
+    /// With its token, elsewhere.
+    Elsewhere,
+}
+
 /// The questions that wait, and what was said about the last answer.
-pub(super) struct Asking {
+pub(crate) struct Asking {
     /// In whose name answers are given.
     person: Option<String>,
+    /// How long a question must have been there to be answered.
+    noticed: Duration,
     open: Vec<OpenApproval>,
     /// When the question that is asked took the place of another one.
     replaced: Option<Instant>,
@@ -29,20 +42,35 @@ pub(super) struct Asking {
 
 /// What somebody has decided.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) token: ApprovalToken,
-    pub(super) person: String,
-    pub(super) answer: String,
-    pub(super) comment: Option<String>,
+pub(crate) struct Answer {
+    pub(crate) token: ApprovalToken,
+    pub(crate) person: String,
+    pub(crate) answer: String,
+    pub(crate) comment: Option<String>,
 }
 
 impl Asking {
-    pub(super) fn new(person: Option<String>) -> Asking {
-        Asking { person, open: Vec::new(), replaced: None, complaint: None }
+    pub(crate) fn new(person: Option<String>) -> Asking {
+        Asking { person, noticed: NOTICED, open: Vec::new(), replaced: None, complaint: None }
+    }
+
+    /// One that is answered by a script, which needs no time to notice.
+    pub(crate) fn of_script(person: Option<String>) -> Asking {
+        Asking { noticed: Duration::ZERO, ..Asking::new(person) }
+    }
+
+    /// The questions that wait.
+    pub(crate) fn open(&self) -> &[OpenApproval] {
+        &self.open
+    }
+
+    /// What is wrong with the last answer, told once.
+    pub(crate) fn take_complaint(&mut self) -> Option<String> {
+        self.complaint.take()
     }
 
     /// Takes the questions that wait now, and returns those that are new.
-    pub(super) fn update(&mut self, open: Vec<OpenApproval>) -> Vec<OpenApproval> {
+    pub(crate) fn update(&mut self, open: Vec<OpenApproval>) -> Vec<OpenApproval> {
         let known = |one: &OpenApproval| self.open.iter().any(|other| other.token == one.token);
         let new = open.iter().filter(|one| !known(one)).cloned().collect();
         let asked = self.open.first().map(|first| first.token);
@@ -57,20 +85,25 @@ impl Asking {
         new
     }
 
-    /// The question that is asked, for a terminal of this width; nothing if there is none. Where nobody can type, with its
-    /// token.
-    pub(super) fn lines(&self, width: usize, now: Timestamp, types: bool) -> Vec<Line> {
+    /// The question that is asked, for a terminal of this width; nothing if there is none.
+    pub(crate) fn lines(&self, width: usize, now: Timestamp, answering: Answering) -> Vec<Line> {
         let Some(open) = self.open.first() else { return Vec::new() };
         let names: Vec<&str> = open.path.iter().map(String::as_str).collect();
         let until = open.expires_at.map(|at| format!(", until {}", moment(at, now))).unwrap_or_default();
         let mut lines = vec![Line::default()];
-        for (place, text) in wrapped(&shorten(&open.question, QUESTION), width.saturating_sub(2)).iter().enumerate() {
+        for (place, text) in
+            cut(wrapped(&shorten(&open.question, QUESTION), width.saturating_sub(2))).iter().enumerate()
+        {
             let head = if place == 0 { "? " } else { "  " };
             lines.push(Line::default().with(Tint::Waiting, head).with(Tint::Strong, text));
         }
         let asked = format!("  {} asks {}{until}", path(&names), open.persons.join(", "));
-        let how = if types { "; a comment may follow behind a colon".to_owned() } else { format!("  {}", open.token) };
-        let answers = format!("  answer {}{how}", open.answers.join(", "));
+        let (command, how) = match answering {
+            Answering::Typed => ("", "; a comment may follow behind a colon".to_owned()),
+            Answering::Command => ("/", "; a comment may follow behind a colon".to_owned()),
+            Answering::Elsewhere => ("", format!("  {}", open.token)),
+        };
+        let answers = format!("  {command}answer {}{how}", open.answers.join(", "));
         lines.push(Line::default().with(Tint::Faint, &asked));
         lines.push(Line::default().with(Tint::Plain, &answers));
         if self.open.len() > 1 {
@@ -90,14 +123,14 @@ impl Asking {
     }
 
     /// What was typed, if it answers the question that is asked; otherwise the lines say what is wrong with it.
-    pub(super) fn read(&mut self, line: &str) -> Option<Answer> {
+    pub(crate) fn read(&mut self, line: &str) -> Option<Answer> {
         let (person, open) = (self.person()?.to_owned(), self.open.first()?);
         let line = line.trim();
         if line.is_empty() {
             return None;
         }
         let complaint = match find(line, &open.answers) {
-            _ if self.replaced.is_some_and(|replaced| replaced.elapsed() < NOTICED) => {
+            _ if self.replaced.is_some_and(|replaced| replaced.elapsed() < self.noticed) => {
                 "the question has just changed; answer again if you mean this one".to_owned()
             }
             Some((answer, comment)) => {
@@ -133,24 +166,8 @@ fn find<'a>(line: &'a str, answers: &'a [String]) -> Option<(&'a str, Option<&'a
     answers.iter().filter_map(gives).max_by_key(|(answer, _)| answer.len())
 }
 
-/// A text in lines of this width, so many at most. Its own line breaks are kept.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    for written in text.lines() {
-        let mut line = String::new();
-        for word in written.split(' ') {
-            if !line.is_empty() && columns(&line) + 1 + columns(word) > width {
-                lines.push(std::mem::take(&mut line));
-            } else if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
-        if lines.len() > LINES {
-            break;
-        }
-    }
+/// The first of these lines, so many at most.
+fn cut(mut lines: Vec<String>) -> Vec<String> {
     if lines.len() > LINES {
         lines.truncate(LINES);
         lines.push("…".to_owned());
@@ -177,7 +194,7 @@ mod tests {
     }
 
     fn shown(asking: &Asking) -> String {
-        let lines = asking.lines(80, Timestamp(0), true);
+        let lines = asking.lines(80, Timestamp(0), Answering::Typed);
         lines.iter().map(|line| line.render(80, false) + "\n").collect()
     }
 
@@ -217,7 +234,7 @@ mod tests {
 
     #[test]
     fn long_questions_are_wrapped_and_cut() {
-        assert_eq!(wrapped("aa bb\ncc", 4), ["aa", "bb", "cc"]);
-        assert_eq!(wrapped(&"x\n".repeat(100), 9).len(), LINES + 1);
+        assert_eq!(cut(wrapped("aa bb\ncc", 4)), ["aa", "bb", "cc"]);
+        assert_eq!(cut(wrapped(&"x\n".repeat(100), 9)).len(), LINES + 1);
     }
 }

@@ -6,7 +6,7 @@ use crate::output::printable;
 
 /// What a piece of text is, beside what it says: colour is never all that tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tint {
+pub(crate) enum Tint {
     Plain,
     Strong,
     Faint,
@@ -33,11 +33,11 @@ impl Tint {
 
 /// Pieces of text that stand on one line.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Line(Vec<(Tint, String)>);
+pub(crate) struct Line(Vec<(Tint, String)>);
 
 impl Line {
     /// Goes on with this text.
-    pub(super) fn with(mut self, tint: Tint, text: &str) -> Line {
+    pub(crate) fn with(mut self, tint: Tint, text: &str) -> Line {
         if !text.is_empty() {
             self.0.push((tint, printable(text)));
         }
@@ -45,7 +45,7 @@ impl Line {
     }
 
     /// Goes on with another line's pieces.
-    pub(super) fn and(mut self, other: Line) -> Line {
+    pub(crate) fn and(mut self, other: Line) -> Line {
         self.0.extend(other.0);
         self
     }
@@ -62,7 +62,7 @@ impl Line {
     }
 
     /// As text for a terminal, in so many columns at most.
-    pub(super) fn render(&self, width: usize, color: bool) -> String {
+    pub(crate) fn render(&self, width: usize, color: bool) -> String {
         let mut room = if self.width() <= width { usize::MAX } else { width.saturating_sub(1) };
         let (mut rendered, mut cut) = (String::new(), false);
         for (tint, text) in &self.0 {
@@ -83,6 +83,30 @@ impl Line {
         rendered.truncate(rendered.trim_end_matches(' ').len());
         rendered
     }
+}
+
+/// A text in lines of this width. Its own line breaks are kept, and a word that is too long is broken.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(2);
+    let mut lines = Vec::new();
+    for written in text.lines() {
+        let (mut line, mut begun) = (String::new(), false);
+        for word in printable(&written.replace('\t', "    ")).split(' ') {
+            if begun && columns(&line) + 1 + columns(word) > width {
+                lines.push(std::mem::take(&mut line));
+            } else if begun {
+                line.push(' ');
+            }
+            begun = true;
+            line.push_str(word);
+            while columns(&line) > width {
+                let rest = line.split_off(fitting(&line, width).len());
+                lines.push(std::mem::replace(&mut line, rest));
+            }
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 /// The beginning of a text that fits into so many columns.
@@ -126,6 +150,14 @@ mod tests {
         let line = Line::default().with(Tint::Bad, "a\u{1b}[2Jb\nc\u{9b}d");
         assert_eq!(line.render(80, false), "a\\u{1b}[2Jb\\nc\\u{9b}d");
         assert_eq!(line.render(80, true), "\u{1b}[31ma\\u{1b}[2Jb\\nc\\u{9b}d\u{1b}[0m");
+    }
+
+    #[test]
+    fn texts_are_wrapped_and_words_that_are_too_long_are_broken() {
+        assert_eq!(wrapped("aa bb\n\n  cc", 4), ["aa", "bb", "", "  cc"]);
+        assert_eq!(wrapped("a abcdefghij k", 4), ["a", "abcd", "efgh", "ij k"]);
+        assert_eq!(wrapped("日本語", 1), ["日", "本", "語"]);
+        assert_eq!(wrapped("a\u{1b}[2J", 80), ["a\\u{1b}[2J"]);
     }
 
     #[test]

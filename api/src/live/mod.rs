@@ -2,6 +2,7 @@
 //!
 //! | file | its one idea |
 //! |---|---|
+//! | `follow` | from the engine to the model |
 //! | `tree`, `node` | the model: events in, what each thing is called and how it stands |
 //! | `picture`, `line` | from the model to lines for a terminal |
 //! | `screen`, `size` | lines that stay in their place on the terminal |
@@ -9,19 +10,20 @@
 //! | `asking`, `typed` | questions to people, and what they type |
 //! | `outlet` | writing, which holds up nothing else |
 
-mod asking;
+pub(crate) mod asking;
 mod events;
-mod line;
+pub(crate) mod follow;
+pub(crate) mod line;
 mod node;
-mod outlet;
-mod picture;
-mod plain;
-mod screen;
-mod size;
+pub(crate) mod outlet;
+pub(crate) mod picture;
+pub(crate) mod plain;
+pub(crate) mod screen;
+pub(crate) mod size;
 #[cfg(test)]
 mod tests;
-mod tree;
-mod typed;
+pub(crate) mod tree;
+pub(crate) mod typed;
 mod watcher;
 
 use rejoin::{Engine, Failure, RunError, RunId};
@@ -31,7 +33,7 @@ use std::time::Duration;
 use watcher::{Ports, Watcher};
 
 /// How long the last of what there is to show may take to be written, once nobody waits for it as for data.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a watched run came to rest.
 #[derive(Debug, PartialEq)]
@@ -98,7 +100,7 @@ async fn watch_with(
 }
 
 /// Comes when somebody presses Ctrl-C.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         // Nobody can tell: the system ends the process by itself.
         std::future::pending().await

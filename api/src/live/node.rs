@@ -16,10 +16,10 @@ const LOOKED_AT: usize = 1024;
 const TAIL: usize = 48;
 
 /// The number of a node; numbers are given in order and never again.
-pub(super) type Id = u64;
+pub(crate) type Id = u64;
 
 /// What stands on one line of the tree.
-pub(super) struct Node {
+pub(crate) struct Node {
     pub(super) parent: Option<Id>,
     /// In the order in which they are shown.
     pub(super) children: Vec<Id>,
@@ -33,7 +33,7 @@ pub(super) struct Node {
     /// The latest of what there is to say about it.
     pub(super) note: String,
     /// How many below it, and itself, have not ended.
-    pub(super) live: usize,
+    pub(crate) live: usize,
     /// How many that ended stood below it and are not kept, and how many of these did not complete.
     pub(super) forgotten: usize,
     pub(super) forgotten_bad: usize,
@@ -91,6 +91,10 @@ pub(super) enum Sort {
         at: Timestamp,
     },
     Signal {
+        until: Option<Timestamp>,
+    },
+    /// The next message of the conversation.
+    Answer {
         until: Option<Timestamp>,
     },
     Question {
@@ -195,6 +199,7 @@ impl Node {
             (Sort::Group { .. }, _) => "group",
             (Sort::Timer { .. }, _) => "timer",
             (Sort::Signal { .. }, _) => "signal",
+            (Sort::Answer { .. }, _) => "message",
             (Sort::Question { .. }, _) => "question",
             (Sort::Handoff, _) => "handoff",
             (Sort::Recalled, _) => "recalled",
@@ -213,6 +218,9 @@ impl Node {
             Sort::Group { members, ended, .. } => said.push(format!("{ended} of {members}")),
             Sort::Timer { at } if !self.state.has_ended() => said.push(format!("sleeps until {}", moment(at, now))),
             Sort::Signal { until } if !self.state.has_ended() => said.push(waiting("waits for the signal", until, now)),
+            Sort::Answer { until } if !self.state.has_ended() => {
+                said.push(waiting("waits for the next message", until, now))
+            }
             Sort::Question { until } if !self.state.has_ended() => said.push(waiting("waits for a person", until, now)),
             Sort::Handoff if !self.state.has_ended() => said.push("waits for a person to take over".to_owned()),
             _ => {}

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 const WAITING: usize = 256;
 
 /// Where texts go out.
-pub(super) struct Outlet {
+pub(crate) struct Outlet {
     texts: Option<mpsc::Sender<String>>,
     done: oneshot::Receiver<()>,
     /// How many there was no room for since the last that there was room for.
@@ -17,7 +17,7 @@ pub(super) struct Outlet {
 
 impl Outlet {
     /// What is given to it is written to `to`.
-    pub(super) fn to(mut to: impl Write + Send + 'static) -> Outlet {
+    pub(crate) fn to(mut to: impl Write + Send + 'static) -> Outlet {
         let (texts, mut waiting) = mpsc::channel::<String>(WAITING);
         let (over, done) = oneshot::channel();
         let write = move || {
@@ -36,12 +36,12 @@ impl Outlet {
     }
 
     /// Whether everything that was given to it is written, or about to be: a picture that comes now is not late.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.texts.as_ref().is_some_and(|texts| texts.capacity() == WAITING)
     }
 
     /// Writes it, and waits as long as there is no room for it.
-    pub(super) async fn send(&mut self, text: String) {
+    pub(crate) async fn send(&mut self, text: String) {
         if let Some(texts) = &self.texts {
             // The reader is gone: see above.
             let _ = texts.send(text).await;
@@ -49,7 +49,7 @@ impl Outlet {
     }
 
     /// Writes it if there is room for it; a note says so where something was left out.
-    pub(super) fn offer(&mut self, text: String) {
+    pub(crate) fn offer(&mut self, text: String) {
         let Some(texts) = &self.texts else { return };
         let note = match self.dropped {
             0 => String::new(),
@@ -62,7 +62,7 @@ impl Outlet {
     }
 
     /// Waits until everything is written; nothing more is.
-    pub(super) async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         if self.texts.take().is_some() {
             // The thread is gone, and so are its texts.
             let _ = (&mut self.done).await;

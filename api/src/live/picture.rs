@@ -35,7 +35,7 @@ enum Item {
 }
 
 /// The tree in so many lines at most, each for a terminal of this width.
-pub(super) fn lines(tree: &Tree, now: Timestamp, width: usize, height: usize) -> Vec<Line> {
+pub(crate) fn lines(tree: &Tree, now: Timestamp, width: usize, height: usize) -> Vec<Line> {
     let height = height.max(1);
     let mut drawn = (Vec::new(), 0);
     for fold in [Fold::Nothing, Fold::Ended, Fold::Siblings] {
@@ -54,6 +54,24 @@ pub(super) fn lines(tree: &Tree, now: Timestamp, width: usize, height: usize) ->
         lines.push(Line::default().with(Tint::Faint, &format!("… {} more lines", left_out + 1)));
     }
     lines
+}
+
+/// How many runs are named on the line of a whole tree.
+const NAMED: usize = 4;
+
+/// The tree as one line, with the runs that its root called.
+pub(crate) fn folded(tree: &Tree, now: Timestamp) -> Line {
+    let Some(root) = tree.node(ROOT) else { return Line::default() };
+    let (sign, tint) = root.state.sign(now);
+    let stands = format!("  {} {}", root.state.word(), root.took(now));
+    let called = called(tree, root);
+    let more = match called.len().saturating_sub(NAMED) {
+        _ if called.is_empty() => String::new(),
+        0 => format!("  {}", called.join(", ")),
+        more => format!("  {} and {more} more", called[..NAMED].join(", ")),
+    };
+    let line = Line::default().with(tint, sign).with(Tint::Plain, " ").with(Tint::Plain, &root.name);
+    line.with(Tint::Faint, &stands).with(Tint::Faint, &more)
 }
 
 /// The first rows, so many at most, and how many there are in all.
@@ -137,6 +155,18 @@ fn row_of(tree: &Tree, node: &Node, left: Line, fold: Fold, now: Timestamp) -> R
     let stands = format!("{} {}", node.state.word(), node.took(now));
     let remarks = Line::default().with(tint, &stands).with(Tint::Plain, "  ").and(node.remarks(now));
     Row { left, kind: String::new(), took: String::new(), remarks }
+}
+
+/// The names of the runs next below a node.
+fn called<'a>(tree: &'a Tree, node: &'a Node) -> Vec<&'a str> {
+    let (mut names, mut stack) = (Vec::new(), vec![node]);
+    while let Some(at) = stack.pop() {
+        match at.run.as_deref().filter(|_| at.parent.is_some()) {
+            Some(run) => names.push(run.target.as_str()),
+            None => stack.extend(at.children.iter().rev().filter_map(|child| tree.node(*child))),
+        }
+    }
+    names
 }
 
 /// How many stand below a node.

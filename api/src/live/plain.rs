@@ -13,26 +13,29 @@ const SHOWN: usize = 8;
 const WORDS: usize = 9;
 
 /// The lines of what a record has changed.
-pub(super) fn lines(tree: &Tree, changes: &[Change], now: Timestamp) -> Vec<Line> {
+pub(crate) fn lines(tree: &Tree, changes: &[Change], now: Timestamp) -> Vec<Line> {
     changes.iter().filter_map(|change| line(tree, *change, now)).collect()
 }
 
 fn line(tree: &Tree, change: Change, now: Timestamp) -> Option<Line> {
-    let (Change::Began(id) | Change::Again(id) | Change::Ended(id)) = change;
+    let (Change::Began(id) | Change::Again(id) | Change::Stands(id) | Change::Ended(id)) = change;
     let node = tree.node(id)?;
     let (word, tint) = match (change, &node.sort) {
         // That is said with its token.
         (Change::Began(_), Sort::Question { .. }) => return None,
-        (Change::Began(_), Sort::Timer { .. } | Sort::Signal { .. } | Sort::Handoff) => ("waits", Tint::Waiting),
+        (Change::Began(_), Sort::Timer { .. } | Sort::Signal { .. } | Sort::Answer { .. } | Sort::Handoff) => {
+            ("waits", Tint::Waiting)
+        }
         (Change::Began(_), _) => ("begins", Tint::Busy),
         (Change::Again(_), _) => ("again", Tint::Waiting),
-        (Change::Ended(_), _) => (node.state.word(), node.state.sign(now).1),
+        (Change::Stands(_) | Change::Ended(_), _) => (node.state.word(), node.state.sign(now).1),
     };
     let line = head(now, word, tint, &path(&tree.path(id)));
     let kind = if node.parent.is_some() { node.kind() } else { "" };
     let line = line.with(Tint::Faint, &gap(kind));
     Some(match change {
         Change::Ended(_) => line.with(Tint::Faint, &gap(&node.took(now))).with(Tint::Plain, &gap(&node.note)),
+        Change::Stands(_) => line.with(Tint::Plain, &gap(&node.note)),
         Change::Again(_) => line.with(Tint::Plain, "  ").and(node.remarks(now)),
         // What it came to is said when it ends.
         Change::Began(_) if node.state.has_ended() => line,
@@ -54,7 +57,7 @@ fn begun(line: Line, tree: &Tree, node: &Node, now: Timestamp) -> Line {
 }
 
 /// The line of a question that waits for people, with what answers it.
-pub(super) fn question(open: &OpenApproval, now: Timestamp) -> Line {
+pub(crate) fn question(open: &OpenApproval, now: Timestamp) -> Line {
     let path: Vec<&str> = open.path.iter().map(String::as_str).collect();
     let until = open.expires_at.map(|at| format!(", until {}", moment(at, now))).unwrap_or_default();
     let (persons, answers) = (open.persons.join(", "), open.answers.join(", "));

@@ -5,6 +5,7 @@
 //! is overwritten and not cleared first, so nothing flickers. The cursor is hidden within a frame only: whenever the process
 //! ends, the terminal is in order.
 
+use super::line::columns;
 use std::fmt::Write;
 
 /// No cursor, and what is too long is cut, not wrapped; then as it was.
@@ -13,7 +14,7 @@ const END: &str = "\u{1b}[?7h\u{1b}[?25h";
 
 /// What stands on the terminal.
 #[derive(Default)]
-pub(super) struct Screen {
+pub(crate) struct Screen {
     lines: Vec<String>,
     prompt: Option<String>,
     /// How many rows what was typed has moved the cursor down.
@@ -21,19 +22,25 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// A line was typed: the terminal has moved the cursor below it.
-    pub(super) fn entered(&mut self) {
-        self.typed += 1;
-        self.prompt = None;
+    /// A line was typed on a terminal of this width, which has moved the cursor below it.
+    pub(crate) fn entered(&mut self, line: &str, width: usize) {
+        let prompt = self.prompt.take().unwrap_or_default();
+        let taken = columns(&prompt) + columns(line.trim_end_matches(['\r', '\n']));
+        self.typed += taken.div_ceil(width.max(1)).max(1);
+    }
+
+    /// The first so many lines stay where they are for good, and are no part of the picture any more.
+    pub(crate) fn settle(&mut self, lines: usize) {
+        self.lines.drain(..lines.min(self.lines.len()));
     }
 
     /// The terminal has another size, and has moved what stands on it: nothing can be kept.
-    pub(super) fn resized(&mut self) {
+    pub(crate) fn resized(&mut self) {
         self.prompt = None;
     }
 
     /// What changes the picture on the terminal to these lines and this prompt; `None` if it is that already.
-    pub(super) fn frame(&mut self, lines: Vec<String>, prompt: Option<&str>) -> Option<String> {
+    pub(crate) fn frame(&mut self, lines: Vec<String>, prompt: Option<&str>) -> Option<String> {
         if self.typed == 0 && lines == self.lines && prompt == self.prompt.as_deref() {
             return None;
         }
@@ -201,11 +208,39 @@ mod tests {
             }
             // The line is entered: the prompt goes away, and nothing of it stays.
             terminal.take("\r\n");
-            screen.entered();
+            screen.entered("yes\n", 80);
             terminal.take(&screen.frame(lines("a b"), None).unwrap());
             assert!(terminal.shown().ends_with("a\nb"), "{}", terminal.shown());
             assert!(!terminal.shown().contains('>'), "{}", terminal.shown());
         }
+    }
+
+    #[test]
+    fn what_has_settled_scrolls_away_above_the_picture() {
+        for height in [6, 7, 30] {
+            let (mut screen, mut terminal) = (Screen::default(), Terminal::new(height));
+            terminal.take(&screen.frame(lines("card"), Some("> ")).unwrap());
+            terminal.take("he");
+            for word in ["one", "two", "three", "four", "five", "six"] {
+                let text = format!("{word} card");
+                terminal.take(&screen.frame(lines(&text), Some("> ")).unwrap());
+                screen.settle(1);
+                assert!(terminal.shown().ends_with(&format!("{word}\ncard\n> he")), "{height}: {}", terminal.shown());
+            }
+            assert_eq!((terminal.shown().matches("card").count(), terminal.shown().matches("six").count()), (1, 1));
+            assert!(screen.frame(lines("card"), Some("> ")).is_none());
+        }
+    }
+
+    #[test]
+    fn a_line_that_took_several_rows_goes_away_whole() {
+        let (mut screen, mut terminal) = (Screen::default(), Terminal::new(9));
+        terminal.take(&screen.frame(lines("card"), Some("> ")).unwrap());
+        // Ten columns: the prompt and 20 characters take three rows.
+        terminal.take("abcdefgh\r\nijklmnopqr\r\nst\r\n");
+        screen.entered("abcdefghijklmnopqrst\n", 10);
+        terminal.take(&screen.frame(lines("card"), Some("> ")).unwrap());
+        assert_eq!(terminal.shown(), "card\n>");
     }
 
     #[test]

@@ -6,16 +6,16 @@ use tokio::process::Command;
 
 /// Columns and lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) width: usize,
-    pub(super) height: usize,
+pub(crate) struct Size {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
 }
 
 /// What a terminal has that does not say how large it is.
-pub(super) const USUAL: Size = Size { width: 80, height: 24 };
+pub(crate) const USUAL: Size = Size { width: 80, height: 24 };
 
 /// The terminal's size now. `stty` is asked: the system's own call is unsafe, and this is a rare question.
-pub(super) async fn size() -> Size {
+pub(crate) async fn size() -> Size {
     let Ok(terminal) = File::open("/dev/tty") else { return USUAL };
     let mut stty = Command::new("stty");
     stty.arg("size").stdin(terminal).stderr(Stdio::null());
@@ -32,18 +32,18 @@ fn parse(said: &str) -> Option<Size> {
 
 /// Tells when the size has changed.
 #[cfg(unix)]
-pub(super) struct Resized(Option<tokio::signal::unix::Signal>);
+pub(crate) struct Resized(Option<tokio::signal::unix::Signal>);
 
 #[cfg(unix)]
 impl Resized {
-    pub(super) fn new() -> Resized {
+    pub(crate) fn new() -> Resized {
         use tokio::signal::unix::{SignalKind, signal};
         // Without the signal the picture keeps the size that it has.
         Resized(signal(SignalKind::window_change()).ok())
     }
 
     /// Waits until it changes.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         let changed = match &mut self.0 {
             Some(signal) => signal.recv().await,
             None => None,
@@ -56,16 +56,16 @@ impl Resized {
 
 /// Tells when the size has changed: there is no signal for it here.
 #[cfg(not(unix))]
-pub(super) struct Resized;
+pub(crate) struct Resized;
 
 #[cfg(not(unix))]
 impl Resized {
-    pub(super) fn new() -> Resized {
+    pub(crate) fn new() -> Resized {
         Resized
     }
 
     /// Waits for ever.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         std::future::pending().await
     }
 }

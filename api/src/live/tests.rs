@@ -264,6 +264,9 @@ async fn recorded_events_make_the_picture() {
     let folded = text(&picture::lines(&tree, Timestamp(0), 120, 3));
     assert!(folded.contains("└─ ✔ 4 have ended"), "{folded}");
     assert_eq!(picture::lines(&tree, Timestamp(0), 120, 0).len(), 1);
+    let one = picture::folded(&tree, Timestamp(0)).render(120, false);
+    assert!(one.starts_with("✔ write-newsletter  completed "), "{one}");
+    assert!(one.ends_with("  analyze-engagement, writer, writer, writer"), "{one}");
     engine.shutdown().await;
 }
 
@@ -287,7 +290,7 @@ fn what_there_is_no_room_for_is_counted() {
             match change {
                 Change::Began(_) => began += 1,
                 Change::Ended(_) => ended += 1,
-                Change::Again(_) => {}
+                Change::Again(_) | Change::Stands(_) => {}
             }
         }
         (began, ended)

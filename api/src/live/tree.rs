@@ -7,6 +7,7 @@ use rejoin::history::Entry;
 use rejoin::{CallKey, Event, OpNo, Payload, RunId, Timestamp};
 use rejoin_machine::brief::{Brief, Kind};
 use rejoin_machine::call::{GroupMode, Mode};
+use rejoin_machine::conversation::MESSAGE;
 use rejoin_machine::{Failure, Trigger};
 use std::collections::HashMap;
 
@@ -14,10 +15,10 @@ use std::collections::HashMap;
 const MOST: usize = 4096;
 
 /// The node of the root.
-pub(super) const ROOT: Id = 0;
+pub(crate) const ROOT: Id = 0;
 
 /// The tree of a run.
-pub(super) struct Tree {
+pub(crate) struct Tree {
     nodes: HashMap<Id, Node>,
     runs: HashMap<RunId, Id>,
     next: Id,
@@ -30,15 +31,17 @@ pub(super) struct Tree {
 
 /// What became of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Began(Id),
     /// An attempt failed, and another follows.
     Again(Id),
+    /// It stands still, and something has to be done about that.
+    Stands(Id),
     Ended(Id),
 }
 
 impl Tree {
-    pub(super) fn new(root: RunId) -> Tree {
+    pub(crate) fn new(root: RunId) -> Tree {
         Tree::bounded(root, MOST)
     }
 
@@ -56,12 +59,12 @@ impl Tree {
         }
     }
 
-    pub(super) fn node(&self, id: Id) -> Option<&Node> {
+    pub(crate) fn node(&self, id: Id) -> Option<&Node> {
         self.nodes.get(&id)
     }
 
     /// The run's node, if it belongs to the tree and is kept.
-    pub(super) fn of_run(&self, run: RunId) -> Option<&Node> {
+    pub(crate) fn of_run(&self, run: RunId) -> Option<&Node> {
         self.runs.get(&run).and_then(|id| self.nodes.get(id))
     }
 
@@ -71,7 +74,7 @@ impl Tree {
     }
 
     /// A number that changes with the questions that wait for people.
-    pub(super) fn questions(&self) -> u64 {
+    pub(crate) fn questions(&self) -> u64 {
         self.questions
     }
 
@@ -81,6 +84,11 @@ impl Tree {
         ids.sort_unstable_by(|one, other| other.cmp(one));
         let nodes = ids.iter().filter_map(|id| self.node(*id)).filter(|node| node.state == State::Running);
         nodes.filter_map(|node| node.run.as_deref()).map(|run| run.id).take(most).collect()
+    }
+
+    /// Why a run stands still for good, if one does: its handler does not fit its history.
+    pub(crate) fn stuck(&self) -> Option<&str> {
+        self.nodes.values().find(|node| node.state == State::Stuck).map(|node| node.note.as_str())
     }
 
     /// The signals that are waited for, each with the run that waits.
@@ -110,6 +118,16 @@ impl Tree {
         path
     }
 
+    /// The children that a record begins, as far as they are kept.
+    pub(crate) fn kept_children(&self, entry: &Entry) -> Vec<RunId> {
+        let child = |event: &Event| match event {
+            Event::ChildTriggered { child, .. } | Event::ParticipantCalled { child, .. } => Some(*child),
+            _ => None,
+        };
+        let kept = |child: &RunId| self.runs.contains_key(child);
+        entry.transition.events.iter().filter_map(child).filter(kept).collect()
+    }
+
     /// How far a run says to be; whether that is news.
     pub(super) fn progress(&mut self, run: RunId, number: u64, value: &str) -> bool {
         let Some(node) = self.runs.get(&run).and_then(|id| self.nodes.get_mut(id)) else { return false };
@@ -121,7 +139,7 @@ impl Tree {
     }
 
     /// What a record says; `None` if it is of no run that is kept, or was heard of before.
-    pub(super) fn apply(&mut self, run: RunId, entry: &Entry) -> Option<Vec<Change>> {
+    pub(crate) fn apply(&mut self, run: RunId, entry: &Entry) -> Option<Vec<Change>> {
         let id = *self.runs.get(&run)?;
         let known = self.run_mut(id)?;
         if entry.version <= known.version {
@@ -178,7 +196,10 @@ impl Tree {
                 self.call(run, Some(*op), (name, &target.name), *child, *mode == Mode::Detach, now);
             }
             Event::ParticipantCalled { target, child, key, .. } => {
-                self.call(run, None, (key, &target.name), *child, false, now);
+                // Where no key was given it is a digest, which tells people nothing.
+                let digest = key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let name = if digest { &target.name } else { key };
+                self.call(run, None, (name, &target.name), *child, false, now);
             }
             Event::ChildRefused { op, name, failure } => {
                 let node = Node::new(name, Sort::Run, State::Waiting, now);
@@ -215,7 +236,10 @@ impl Tree {
                 self.add(run, Some(*op), Node::new("sleep", Sort::Timer { at: *at }, State::Waiting, now));
             }
             Event::SignalAwaited { op, name, deadline } => {
-                let sort = Sort::Signal { until: *deadline };
+                let (name, sort) = match name.as_str() {
+                    MESSAGE => ("answer", Sort::Answer { until: *deadline }),
+                    name => (name, Sort::Signal { until: *deadline }),
+                };
                 self.add(run, Some(*op), Node::new(name, sort, State::Waiting, now));
             }
             Event::TimerFired { op } | Event::SignalDelivered { op, .. } => {
@@ -384,6 +408,9 @@ impl Tree {
         if let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.state.has_ended()) {
             node.state = state;
             node.say(note);
+            if matches!(state, State::Stuck | State::Paused) {
+                self.changes.push(Change::Stands(id));
+            }
         }
     }
 

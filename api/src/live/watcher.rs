@@ -1,28 +1,20 @@
 //! Follows the engine, and shows what it says.
 
-use super::asking::{Answer, Asking};
+use super::asking::{Answer, Answering, Asking};
 use super::events::{self, Events};
+use super::follow::{FRAME, PROGRESS, now, past, progress};
 use super::line::{Line, Tint};
 use super::outlet::Outlet;
 use super::screen::Screen;
 use super::size::{Resized, Size, USUAL, size};
 use super::tree::{Change, Tree};
 use super::typed::Typed;
-use super::{Ending, View, node, outputs, picture, plain};
+use super::{Ending, View, outputs, picture, plain};
 use rejoin::history::Entry;
-use rejoin::{Engine, Event, Payload, RunError, RunId, Timestamp};
+use rejoin::{Engine, RunError, RunId, Timestamp};
 use serde_json::Value;
-use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-
-/// How often the picture is drawn at most.
-const FRAME: Duration = Duration::from_millis(100);
-
-/// How often runs are asked how far they are, and how many of them.
-const PROGRESS: Duration = Duration::from_millis(500);
-const ASKED: usize = 32;
 
 /// How many signals are shown with their command.
 const SIGNALS: usize = 3;
@@ -121,7 +113,9 @@ impl<'a> Watcher<'a> {
         let mut below = Vec::new();
         if !self.tree.has_ended() {
             below = self.signals();
-            below.extend(self.asking.lines(width, now, self.ports.typed.is_open()));
+            let types = self.ports.typed.is_open();
+            let answering = if types { Answering::Typed } else { Answering::Elsewhere };
+            below.extend(self.asking.lines(width, now, answering));
         }
         // The cursor has a row of its own, and one below that when somebody presses Enter.
         let rows = height.saturating_sub(1 + usize::from(prompt.is_some())).max(1);
@@ -140,22 +134,14 @@ impl<'a> Watcher<'a> {
         self.ports.outlet.finish().await;
     }
 
-    /// What has happened so far, run by run from the root down.
+    /// What has happened so far.
     async fn catch_up(&mut self) -> Result<(), RunError> {
-        let mut waiting = VecDeque::from([self.root]);
-        while let Some(run) = waiting.pop_front() {
-            let history = match self.engine.history(run) {
-                // It was deleted meanwhile.
-                Err(RunError::NotFound(missing)) if missing != self.root => continue,
-                history => history?,
-            };
-            for entry in &history {
-                self.hear(run, entry).await;
-                let kept = |child: &RunId| self.tree.of_run(*child).is_some();
-                waiting.extend(entry.transition.events.iter().filter_map(child).filter(kept));
-            }
-            tokio::task::yield_now().await;
-        }
+        let (engine, root) = (self.engine, self.root);
+        past(engine, root, async |run, entry| {
+            self.hear(run, entry).await;
+            self.tree.kept_children(entry)
+        })
+        .await?;
         self.ask().await;
         Ok(())
     }
@@ -201,7 +187,7 @@ impl<'a> Watcher<'a> {
 
     /// Somebody has typed a line.
     async fn typed(&mut self, line: &str) {
-        self.screen.entered();
+        self.screen.entered(line, self.ports.size.width);
         let Some(Answer { token, person, answer, comment }) = self.asking.read(line) else { return };
         if let Err(error) = self.engine.decide(token, &person, &answer, comment.as_deref()).await {
             self.asking.refused(&error);
@@ -220,19 +206,13 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Asks runs how far they are; that is no part of their history.
+    /// Asks runs how far they are.
     async fn progress(&mut self) {
-        for run in self.tree.under_way(ASKED) {
-            // An engine that is busy is asked again later.
-            let Ok(updates) = self.engine.run::<Value>(run).progress().await else { return };
-            for update in updates {
-                let Ok(value) = update.value::<Value>() else { continue };
-                let text = node::brief(&Payload::from(value.to_string().into_bytes()));
-                if self.tree.progress(run, update.number, &text) && self.view.json {
-                    let name = self.tree.of_run(run).and_then(|node| node.run.as_deref());
-                    let name = name.map_or("", |run| run.target.as_str());
-                    self.ports.outlet.send(events::progress(update.at, run, name, &value)).await;
-                }
+        for (run, at, value) in progress(self.engine, &mut self.tree).await {
+            if self.view.json {
+                let name = self.tree.of_run(run).and_then(|node| node.run.as_deref());
+                let name = name.map_or("", |run| run.target.as_str());
+                self.ports.outlet.send(events::progress(at, run, name, &value)).await;
             }
         }
     }
@@ -250,16 +230,4 @@ impl<'a> Watcher<'a> {
         }
         lines
     }
-}
-
-/// The child that an event begins.
-fn child(event: &Event) -> Option<RunId> {
-    match event {
-        Event::ChildTriggered { child, .. } | Event::ParticipantCalled { child, .. } => Some(*child),
-        _ => None,
-    }
-}
-
-fn now() -> Timestamp {
-    Timestamp(chrono::Utc::now().timestamp_micros())
 }

@@ -39,6 +39,11 @@ impl Console {
         })
     }
 
+    /// Lets go what was written, for whoever waits for it.
+    pub(crate) fn flush(&mut self) -> Result<(), Trouble> {
+        self.write(|out| out.flush())
+    }
+
     /// Standard output for what writes by itself.
     pub(crate) fn raw(&mut self) -> Raw<'_> {
         Raw(self)

@@ -74,6 +74,8 @@ fn changed(change: &Change) -> Details {
         | Change::Released { run }
         | Change::Ended { run }
         | Change::Interrupted { run }
+        | Change::Listens { run }
+        | Change::Ignores { run }
         | Change::ReviewAsked { run, .. } => none.run("run", *run),
         Change::Admitted { run, messages } => none.run("run", *run).number("messages", *messages),
         Change::AgentChanged { agent, run } => none.text("agent", agent).run("run", *run),

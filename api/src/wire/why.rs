@@ -74,6 +74,7 @@ impl<'a> WaitView<'a> {
                 WaitView { on: "cancellation", run: Some(run.to_string()), stands: Some(state_of(*stands)), ..view }
             }
             On::Timer => WaitView { on: "timer", ..view },
+            On::Answer => WaitView { on: "answer", ..view },
             On::Signal { name } => WaitView { on: "signal", name: Some(name), ..view },
             On::Approval { question, .. } => WaitView { on: "approval", name: Some(question), ..view },
             On::Turn { conversation } => WaitView { on: "turn", run: Some(conversation.to_string()), ..view },
@@ -160,6 +161,7 @@ fn words(wait: &Waiting) -> String {
             format!("child {run}, which is being cancelled with it and is {}", state_of(*stands))
         }
         On::Timer => "a timer".to_owned(),
+        On::Answer => "what is said next in its conversation".to_owned(),
         On::Signal { name } => format!("signal {}", quoted(name)),
         On::Approval { question, persons } => {
             format!("an answer to {} from {}", quoted(question), printable(&persons.join(" or ")))
@@ -182,7 +184,7 @@ fn bringer(wait: &Waiting) -> String {
         By::Process => "the process that has the folder open, or the next one".to_owned(),
         By::Clock(at) => format!("the clock at {}", time(at)),
         By::Run(run) => format!("run {run}"),
-        By::Sender => "whoever sends the signal".to_owned(),
+        By::Sender => "whoever sends it".to_owned(),
         By::Person => "one of the persons who may".to_owned(),
         By::Turns => "the turns before it".to_owned(),
         By::Worker => "a worker of its agent".to_owned(),
@@ -215,7 +217,7 @@ fn chance(wait: &Waiting) -> String {
 fn advice(why: &Why, wait: &Waiting) -> Option<String> {
     match (&wait.on, wait.by) {
         (On::Signal { name }, _) => {
-            Some(format!("to answer: send signal {} to run {}, by hand or from a program", quoted(name), why.run))
+            Some(format!("to answer, while the project is at work: rejoin signal {} {} JSON", why.run, quoted(name)))
         }
         (_, By::Run(run)) => Some(format!("to see why that one does not end: rejoin why DIR {run}")),
         (_, By::Code) => Some("to mend: register a handler that fits, and start the program".to_owned()),

@@ -67,7 +67,7 @@ async fn a_run_is_told_what_it_may_trigger() {
     let scene = scene().await;
     let (status, told) = scene.ask(Method::GET, "/v1/run", String::new()).await;
     assert_eq!((status, &told["name"], &told["depth"]), (StatusCode::OK, &json!(AGENT), &json!(0)));
-    let child = json!({ "name": "child", "is_agent": false, "description": "Answers.", "when": null, "jobs": [] });
+    let child = json!({ "name": "child", "is_agent": false, "description": "Answers.", "when": null, "timeout_seconds": 300.0, "input": null, "jobs": [] });
     assert_eq!(told["callable"], json!([child]));
     scene.end().await;
 }
@@ -166,7 +166,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_before_the_engine_waits_and_who_comes_after_it_is_told() {
-    let door = Door::open().await.unwrap();
+    let door = Door::open(0).await.unwrap();
     let token = format!("run_{0}_{0}", "0".repeat(32));
     let ask = |url: String| {
         let token = token.clone();
@@ -188,7 +188,7 @@ async fn an_engine_that_goes_takes_its_programs_along_and_the_next_one_starts_th
     agent.environment.insert("PLACE".to_owned(), place.path().to_str().unwrap().to_owned());
     let data = place.path().join("data");
     let start = |agent: CommandAgent| async {
-        let door = Door::open().await.unwrap();
+        let door = Door::open(0).await.unwrap();
         let settings =
             rejoin::Settings { shutdown_patience: Duration::from_millis(100), ..rejoin::Settings::default() };
         let builder = command::register(rejoin::Engine::open(&data), agent, door.clone()).settings(settings);

@@ -2,13 +2,14 @@
 
 use crate::agents::http::{self, Header, HttpAgent};
 use crate::agents::secret::SecretRef;
+use crate::endpoint::Door;
 use crate::stage::{AGENT, Stage};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use rejoin::Failure;
+use rejoin::{Engine, Failure, RunStatus};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,7 +48,7 @@ fn agent(url: String) -> HttpAgent {
 }
 
 async fn of(agent: HttpAgent) -> Result<Value, Failure> {
-    let stage = Stage::with(|builder, _| http::register(builder, agent)).await;
+    let stage = Stage::with(|builder, door| http::register(builder, agent, door)).await;
     let done = stage.job(json!({ "n": 1 })).await;
     stage.end().await;
     done
@@ -151,4 +152,73 @@ async fn nothing_inside_is_asked_unless_that_is_allowed() {
     for url in ["ftp://example.org/", "nothing", "http://user:password@example.org/"] {
         assert_eq!(of(agent(url.to_owned())).await.unwrap_err().code(), "bad-url", "{url}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_may_answer_later() {
+    let (told, mut tellings) = tokio::sync::mpsc::unbounded_channel();
+    let (url, asked) = endpoint(move |_, headers, _| {
+        told.send((text(&headers, "rejoin-url"), text(&headers, "rejoin-run-token"))).unwrap();
+        (StatusCode::ACCEPTED, "I shall look into it").into_response()
+    })
+    .await;
+    for (answer, outcome) in [
+        (json!({ "result": { "sum": 3 } }), Ok(json!({ "sum": 3 }))),
+        (json!({ "error": { "code": "too-hard", "message": "nobody knows" } }), Err("too-hard".to_owned())),
+    ] {
+        let agent = agent(url.clone());
+        let stage = Stage::with(|builder, door| http::register(builder, agent, door)).await;
+        let run = stage.engine.job_json(AGENT, None, &json!({})).await.unwrap();
+        let (back, token) = tellings.recv().await.unwrap();
+        let say = async |path: &str, token: &str, body: &Value| {
+            let request = reqwest::Client::new().post(format!("{back}{path}")).bearer_auth(token).json(body);
+            request.send().await.unwrap().status().as_u16()
+        };
+        assert_eq!(say("/v1/run/answer", &format!("{token}0"), &answer).await, 401);
+        assert_eq!(say("/v1/run/answer", &token, &json!({ "answer": 3 })).await, 400);
+        assert_eq!(say("/v1/run/answer", &token, &answer).await, 200);
+        // The first answer counts.
+        assert_eq!(say("/v1/run/answer", &token, &json!({ "result": "another" })).await, 409);
+        let ended = match run.result().await {
+            Ok(result) => Ok(result),
+            Err(rejoin::RunError::Failed(failure)) => Err(failure.code().to_owned()),
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(ended, outcome);
+        stage.end().await;
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_answer_finds_a_run_that_a_restart_has_found_waiting() {
+    let (told, mut tellings) = tokio::sync::mpsc::unbounded_channel();
+    let (url, asked) = endpoint(move |_, headers, _| {
+        told.send(text(&headers, "rejoin-run-token")).unwrap();
+        StatusCode::ACCEPTED.into_response()
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let open = async || {
+        let (door, agent) = (Door::open(0).await.unwrap(), agent(url.clone()));
+        let engine = http::register(Engine::open(folder.path()), agent, door.clone()).start().await.unwrap();
+        door.serve(engine.clone());
+        (engine, door)
+    };
+    let (engine, door) = open().await;
+    let run = engine.job_json(AGENT, None, &json!({})).await.unwrap().id();
+    let token = tellings.recv().await.unwrap();
+    while engine.describe(run).unwrap().row.status != RunStatus::Suspended {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    engine.shutdown().await;
+    door.close();
+    drop(engine);
+    let (engine, door) = open().await;
+    let request = reqwest::Client::new().post(format!("{}/v1/run/answer", door.url())).bearer_auth(token);
+    assert!(request.json(&json!({ "result": "late" })).send().await.unwrap().status().is_success());
+    assert_eq!(engine.run::<Value>(run).result().await.unwrap(), "late");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    engine.shutdown().await;
+    door.close();
 }

@@ -9,5 +9,6 @@ mod endpoint;
 mod endpoints;
 #[path = "../../src/outside/mod.rs"]
 mod outside;
+mod parts;
 mod programs;
 mod stage;

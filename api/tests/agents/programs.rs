@@ -199,7 +199,7 @@ async fn a_program_is_told_its_job() {
     let run = stage.engine.job_json(AGENT, Some("draft"), &json!({ "n": 1 })).metadata("tenant", "x").await.unwrap();
     let told = run.result().await.unwrap();
     let key = format!("{}/0/0", run.id());
-    let known = json!({ "kind": "job", "job": "draft", "input": { "n": 1 }, "attempt": 1, "key": key, "conversation": null, "documents": [] });
+    let known = json!({ "kind": "job", "job": "draft", "input": { "n": 1 }, "attempt": 1, "key": key, "subagent": false, "conversation": null, "documents": [] });
     assert_eq!(told, known);
     stage.end().await;
 }
@@ -318,4 +318,29 @@ fn without_a_run_there_is_nothing_to_trigger_for() {
     let said = command.args(["trigger", "x"]).env_remove("REJOIN_URL").output().unwrap();
     assert_eq!(said.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&said.stderr).contains("REJOIN_URL is not set"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_a_program_is_can_be_watched() {
+    let text =
+        r#"echo '{"progress":{"pages":1}}'; echo '{"progress":"with the token '"$REJOIN_RUN_TOKEN"'"}'; sleep 20"#;
+    let stage = Stage::command(script(text)).await;
+    let run = stage.engine.job_json(AGENT, None, &Value::Null).await.unwrap();
+    let last = async {
+        let mut number = 0;
+        loop {
+            let update = run.next_progress(number).await.unwrap().pop().unwrap();
+            number = update.number;
+            let value: Value = update.value().unwrap();
+            if value.is_string() {
+                break value;
+            }
+        }
+    };
+    // What comes too fast is left out; the last of it is not, and secrets are.
+    let last = tokio::time::timeout(Duration::from_secs(10), last).await.unwrap();
+    assert!(last.as_str().unwrap().starts_with("with the token ["), "{last}");
+    run.cancel("seen").await.unwrap();
+    assert!(run.result().await.is_err());
+    stage.end().await;
 }

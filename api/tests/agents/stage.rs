@@ -26,6 +26,7 @@ pub fn script(text: &str) -> CommandAgent {
         name: AGENT.to_owned(),
         program: ["sh", "-c", text].map(str::to_owned).into(),
         folder: "/".into(),
+        scratch: std::env::temp_dir(),
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
         timeout: Duration::from_secs(20),
@@ -43,7 +44,7 @@ impl Stage {
 
     pub async fn with(register: impl FnOnce(Builder, Door) -> Builder) -> Stage {
         let folder = tempfile::tempdir().unwrap();
-        let door = Door::open().await.unwrap();
+        let door = Door::open(0).await.unwrap();
         let engine = register(Engine::open(folder.path().join("data")), door.clone()).start().await.unwrap();
         door.serve(engine.clone());
         Stage { _folder: folder, engine, door }

@@ -173,7 +173,7 @@ impl Run {
     pub(crate) fn participate(&self, call: Participation, now: Timestamp, limits: &Limits) -> Decision {
         self.check_active()?;
         Rejection::check_count("events of history", self.history as usize, limits.history as usize)?;
-        let Participation { target, name, terms, key, input, timeout } = call;
+        let Participation { target, name, terms, key, subagents, input, timeout } = call;
         for text in [&name, &key] {
             Rejection::check_size("a name, key or label", text.len(), limits.name_bytes)?;
         }
@@ -189,12 +189,21 @@ impl Run {
         };
         let allowed = Rejection::check_size("the input", input.len(), limits.payload_bytes)
             .and_then(|()| Rejection::check_count("children", self.children_started as usize, limits.children as usize))
-            .and_then(|()| self.check_terms(&name, &terms, limits, now));
+            .and_then(|()| self.check_terms(&name, &terms, limits, now))
+            .and_then(|()| self.check_subagents(&terms, subagents));
         if let Err(rejection) = allowed {
             return refuse(Failure::new(FailureKind::Refused, rejection.code(), format!("{rejection}")));
         }
         let deadline = timeout.map(|timeout| now.after(timeout));
         Ok(vec![Event::ParticipantCalled { target, child, key, input_digest: input.digest(), deadline }])
+    }
+
+    fn check_subagents(&self, terms: &Terms, most: u32) -> Result<(), Rejection> {
+        let begun = || self.children.values().filter(|child| child.key.is_of_participants_subagent()).count();
+        if terms.given.subagent && begun() >= most as usize {
+            return Err(Rejection::TooManySubagents { name: self.trigger.target.name.clone(), most });
+        }
+        Ok(())
     }
 
     pub(crate) fn add_participants_child(&mut self, child: RunId, key: &str) -> bool {

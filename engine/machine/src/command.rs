@@ -182,8 +182,11 @@ pub struct Participation {
     pub name: String,
     /// What is known of the target, and what it is given beside the input.
     pub terms: Terms,
-    /// What tells the call from others: the same key finds the same child.
+    /// What tells the call from others: the same key finds the same child. A subagent's is made by
+    /// [`CallKey::for_subagent`](crate::CallKey::for_subagent).
     pub key: String,
+    /// How many subagents the run may have that are called in this way.
+    pub subagents: u32,
     /// What it is given.
     pub input: Payload,
     /// How long it may take.

@@ -8,17 +8,22 @@
 //!                   └────────────────────────────────^
 //! ```
 //!
-//! While a person is asked to take over (a **review**), messages are kept and no turn begins.
+//! While a person is asked to take over (a **review**), messages are kept and no turn begins. While a run waits for the signal
+//! [`MESSAGE`], the next message is that, and begins no turn either.
 
 use crate::brief::Terms;
 use crate::failure::Failure;
-use crate::id::{OpNo, Payload, RunId, SignalId};
+use crate::id::{CallKey, OpNo, Payload, RunId, SignalId};
 use crate::trigger::Target;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 pub use crate::talk::{Review, Talk};
+
+/// The signal of a run that is in a conversation, and waits for what is said there next.
+pub const MESSAGE: &str = "$message";
 
 /// How a conversation begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +159,16 @@ pub enum Change {
         /// What they say to the flow that goes on.
         note: Option<Payload>,
     },
+    /// The next message is for a run that waits for it, and begins no turn.
+    Listens {
+        /// The run.
+        run: RunId,
+    },
+    /// It waits no more.
+    Ignores {
+        /// The run.
+        run: RunId,
+    },
 }
 
 impl Change {
@@ -171,6 +186,8 @@ impl Change {
             Change::ReviewAsked { .. } => "ReviewAsked",
             Change::ReviewClaimed { .. } => "ReviewClaimed",
             Change::ReviewEnded { .. } => "ReviewEnded",
+            Change::Listens { .. } => "RunListens",
+            Change::Ignores { .. } => "RunIgnores",
         }
     }
 }
@@ -204,6 +221,16 @@ pub enum Command {
         agent: String,
         /// With what; `None`: without anything to say.
         result: Option<Result<Payload, Failure>>,
+    },
+    /// A run waits for the next message.
+    Listen {
+        /// The run.
+        run: RunId,
+    },
+    /// It waits no more.
+    Ignore {
+        /// The run.
+        run: RunId,
     },
     /// A turn wants a person to take over.
     AskReview {
@@ -252,4 +279,18 @@ pub struct Say {
     pub target: Result<Target, Failure>,
     /// What the turn is given beside the message.
     pub terms: Terms,
+}
+
+impl RunId {
+    /// The turn that answers the message of this name.
+    #[must_use]
+    pub fn turn(self, message: SignalId) -> RunId {
+        self.child(&CallKey::Named(format!("turn\0{}", RunId(message.0))))
+    }
+
+    /// The conversation that is opened for the task of this run.
+    #[must_use]
+    pub fn thread(self) -> RunId {
+        self.child(&CallKey::Named("conversation\0".into()))
+    }
 }

@@ -210,7 +210,8 @@ impl Run {
                 Some((_, OnTimeout::Detach)) | None => Vec::new(),
             },
             Event::OperationDropped { op } => {
-                let_go(op).map(|(child, _)| end_child(child, "its caller dropped the call", None)).into_iter().collect()
+                let ended = let_go(op).map(|(child, _)| end_child(child, "its caller dropped the call", None));
+                ended.into_iter().chain(self.told(event)).collect()
             }
             Event::CallCancelled { op, reason } => {
                 let_go(op).map(|(child, _)| end_child(child, reason, None)).into_iter().collect()
@@ -225,6 +226,8 @@ impl Run {
             Event::Conversation(change) => self.conversation_consequences(change),
             Event::CallInterrupted { op } => self.end_interrupted(*op),
             Event::Said { .. }
+            | Event::SignalAwaited { .. }
+            | Event::SignalTimedOut { .. }
             | Event::PersonTold { .. }
             | Event::HandoffStarted { .. }
             | Event::HandoffEnded { .. } => self.told(event),
@@ -245,10 +248,8 @@ impl Run {
             | Event::CarriedChildEnded { .. }
             | Event::TimerSet { .. }
             | Event::TimerFired { .. }
-            | Event::SignalAwaited { .. }
             | Event::SignalReceived { .. }
             | Event::SignalDelivered { .. }
-            | Event::SignalTimedOut { .. }
             | Event::PatchMarked { .. }
             | Event::CancelDelivered { .. }
             | Event::Wedged { .. }

@@ -97,6 +97,14 @@ pub enum Rejection {
         /// The caller.
         name: String,
     },
+    /// An agent would divide its work among more than it may.
+    #[error("agent {name:?} may have {most} subagents in one job")]
+    TooManySubagents {
+        /// The agent.
+        name: String,
+        /// How many it may have.
+        most: u32,
+    },
     /// Metadata that stands above a call cannot be changed by it.
     #[error("the metadata {name:?} is given already, and cannot be overridden")]
     MetadataOverridden {
@@ -225,6 +233,7 @@ impl Rejection {
             Rejection::NotGranted { .. } => "not-granted",
             Rejection::MayNotTrigger { .. } => "may-not-trigger",
             Rejection::NoSubagents { .. } => "no-subagents",
+            Rejection::TooManySubagents { .. } => "too-many-subagents",
             Rejection::MetadataOverridden { .. } => "metadata-overridden",
             Rejection::MetadataMissing { .. } => "metadata-missing",
             Rejection::RequiresUser { .. } => "requires-user",

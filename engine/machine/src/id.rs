@@ -95,11 +95,34 @@ pub enum CallKey {
     },
 }
 
+/// How the names begin of calls that participants make.
+const PARTICIPANT: &str = "participant\0";
+
+/// How the keys of those begin that are of subagents.
+const SUBAGENT: &str = "subagent ";
+
 impl CallKey {
     /// The key of a call that somebody makes for the run from outside: apart from those that its handler gives.
     #[must_use]
     pub fn of_participant(key: &str) -> CallKey {
-        CallKey::Named(["participant\0", key].concat())
+        CallKey::Named([PARTICIPANT, key].concat())
+    }
+
+    /// What a participant's call of a subagent of this name has as its key.
+    #[must_use]
+    pub fn for_subagent(name: &str) -> String {
+        [SUBAGENT, name].concat()
+    }
+
+    /// The name of the subagent that a participant's call under this key is of.
+    #[must_use]
+    pub fn name_of_subagent(key: &str) -> Option<&str> {
+        key.strip_prefix(SUBAGENT)
+    }
+
+    pub(crate) fn is_of_participants_subagent(&self) -> bool {
+        let CallKey::Named(key) = self else { return false };
+        key.strip_prefix(PARTICIPANT).and_then(CallKey::name_of_subagent).is_some()
     }
 }
 

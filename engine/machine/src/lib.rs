@@ -31,6 +31,7 @@ mod failure;
 pub mod human;
 mod id;
 mod limits;
+mod listen;
 mod names;
 mod op;
 pub mod retry;

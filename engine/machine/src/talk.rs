@@ -1,20 +1,20 @@
 //! The state of a conversation, and what is decided in it.
 
-use crate::brief::{Brief, Given, Terms};
+use crate::brief::{Brief, Terms};
 use crate::command::Command as Asked;
 use crate::conversation::{Busy, Change, Command, Message, Opening, Say, Sort, Speaker};
 use crate::effect::Effect;
 use crate::error::Rejection;
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::id::{CallKey, OpNo, Payload, RunId, SignalId};
+use crate::id::{OpNo, Payload, RunId};
 use crate::limits::Limits;
+use crate::listen::is_plain;
 use crate::run::{Decision, Run, Status};
 use crate::time::Timestamp;
 use crate::trigger::{Origin, Target, Trigger};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
-use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -36,6 +36,8 @@ pub struct Talk {
     pub resting: BTreeSet<RunId>,
     /// A person is asked to take over.
     pub review: Option<Review>,
+    /// Runs that wait for the next message, whoever asked last at the end: that is whom people answer.
+    pub listening: Vec<RunId>,
 }
 
 /// A person is asked to take over.
@@ -60,6 +62,7 @@ impl Talk {
             waiting: VecDeque::new(),
             resting: BTreeSet::new(),
             review: None,
+            listening: Vec::new(),
         }
     }
 
@@ -72,7 +75,7 @@ impl Talk {
         self.turns().any(|turn| turn == run)
     }
 
-    fn speaker(&self, by: Option<String>) -> Speaker {
+    pub(crate) fn speaker(&self, by: Option<String>) -> Speaker {
         by.or_else(|| self.opening.user.clone()).map_or(Speaker::Anonymous, Speaker::User)
     }
 
@@ -96,14 +99,13 @@ impl Talk {
     fn say(&self, turn: RunId, target: Target, say: Say) -> Result<Vec<Change>, Rejection> {
         let Say { id, by, content, busy, terms, .. } = say;
         let busy = busy.unwrap_or(self.opening.busy);
+        // A person has it: what is said is kept, and nobody else answers.
+        let held = self.review.is_some();
         let is_busy = self.working.is_some() || !self.waiting.is_empty();
         if is_busy && busy == Busy::Reject {
             return Err(Rejection::ConversationBusy);
         }
-        // A person has it: what is said is kept, and nobody else answers.
-        let held = self.review.is_some();
-        // One that brings something of its own, as metadata or documents, needs a turn that is given it.
-        let joins = busy == Busy::Coalesce && Given { job: None, by_default: false, ..terms.given } == Given::default();
+        let joins = busy == Busy::Coalesce && is_plain(terms.given);
         let joined = self.waiting.back().filter(|(_, chat)| *chat && joins).map(|(run, _)| *run);
         let run = joined.or((!held).then_some(turn));
         let message = Message { speaker: self.speaker(by), sort: Sort::Said, content: Ok(content), run, id: Some(id) };
@@ -144,6 +146,10 @@ impl Talk {
         let further = u64::from(reply.is_some());
         let mut changes: Vec<Change> = reply.into_iter().collect();
         // One that only speaks in it is no turn of it.
+        if !self.has(run) {
+            let asked = self.listening.iter().filter(|listening| **listening == run);
+            changes.extend(asked.map(|_| Change::Ignores { run }));
+        }
         if self.has(run) {
             changes.push(Change::Ended { run });
             changes.extend(self.admission(Some(run), further));
@@ -178,6 +184,7 @@ impl Talk {
     fn consequences(&self, change: &Change) -> Vec<Effect> {
         let tell = |run: RunId, command: Asked| Effect::Tell { to: run, command: Box::new(command) };
         match change {
+            Change::Added(message) => self.heard_by(message).map(|(run, heard)| tell(run, heard)).into_iter().collect(),
             Change::Admitted { run, messages } => vec![tell(*run, Asked::Admit { messages: *messages, start: true })],
             Change::Interrupted { run } => vec![tell(*run, Asked::Interrupt)],
             Change::ReviewEnded { by, note } => {
@@ -186,21 +193,25 @@ impl Talk {
                 waiting.map(|(run, op)| tell(*run, end(*op))).collect()
             }
             Change::Opened(_)
-            | Change::Added(_)
             | Change::Joined { .. }
             | Change::Released { .. }
             | Change::Ended { .. }
             | Change::AgentChanged { .. }
             | Change::ReviewAsked { .. }
-            | Change::ReviewClaimed { .. } => Vec::new(),
+            | Change::ReviewClaimed { .. }
+            | Change::Listens { .. }
+            | Change::Ignores { .. } => Vec::new(),
         }
     }
 
     fn apply(&mut self, change: &Change, time: Timestamp) -> bool {
         match change {
             Change::Opened(_) => false,
-            Change::Added(_) => {
+            Change::Added(message) => {
                 self.messages += 1;
+                if let Some((run, _)) = self.heard_by(message) {
+                    self.stop_listening(run);
+                }
                 true
             }
             Change::Joined { run, begins } => {
@@ -217,7 +228,13 @@ impl Talk {
                 self.working = self.working.filter(|_| !works);
                 works && self.resting.insert(*run)
             }
+            Change::Listens { run } => {
+                self.listening.push(*run);
+                true
+            }
+            Change::Ignores { run } => self.stop_listening(*run),
             Change::Ended { run } => {
+                self.listening.retain(|listening| listening != run);
                 let worked = self.working == Some(*run);
                 self.working = self.working.filter(|_| !worked);
                 worked || self.resting.remove(run) || self.leave_the_queue(*run)
@@ -251,20 +268,6 @@ impl Talk {
     }
 }
 
-impl RunId {
-    /// The turn that answers the message of this name.
-    #[must_use]
-    pub fn turn(self, message: SignalId) -> RunId {
-        self.child(&CallKey::Named(format!("turn\0{}", RunId(message.0))))
-    }
-
-    /// The conversation that is opened for the task of this run.
-    #[must_use]
-    pub fn thread(self) -> RunId {
-        self.child(&CallKey::Named("conversation\0".into()))
-    }
-}
-
 impl Run {
     /// What it is as a conversation, if it is one.
     pub fn talk(&self) -> Option<&Talk> {
@@ -283,6 +286,9 @@ impl Run {
             Command::Say(say) => {
                 let bytes = say.content.len();
                 Rejection::check_size("a message", bytes, limits.payload_bytes)?;
+                if let Some(run) = talk.listener(&say) {
+                    return Ok(vec![Event::Conversation(Box::new(talk.answer(run, *say)))]);
+                }
                 Rejection::check_count("turns that wait", talk.waiting.len(), limits.waiting_turns)?;
                 let target = say.target.clone().map_err(|why| Rejection::NoAnswer { why })?;
                 self.check_turn(&target, &say, now, limits)?;
@@ -296,6 +302,9 @@ impl Run {
                 changes
             }
             Command::Release { .. } => return Err(Rejection::Stale),
+            Command::Listen { run } => vec![Change::Listens { run }],
+            Command::Ignore { run } if talk.listening.contains(&run) => vec![Change::Ignores { run }],
+            Command::Ignore { .. } => return Err(Rejection::Stale),
             Command::End { run, agent, result } => talk.end(run, agent, result),
             Command::AskReview { run, op, message } => talk.ask_review(run, op, message),
             Command::Claim { by } => talk.claim(by)?,

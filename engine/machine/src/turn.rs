@@ -4,7 +4,7 @@ use crate::brief::{Kind, Role, Thread};
 use crate::call::OnTimeout;
 use crate::cancel::Cause;
 use crate::command::{Command, Notice};
-use crate::conversation::{self, Message, Sort, Speaker};
+use crate::conversation::{self, MESSAGE, Message, Sort, Speaker};
 use crate::decide::end_child;
 use crate::effect::Effect;
 use crate::error::Rejection;
@@ -149,7 +149,17 @@ impl Run {
         let end = |result| conversation::Command::End { run: self.id, agent: name(), result };
         // Whoever called one that only speaks is told of its failure, and says what there is to say.
         let failed = |failure: &Failure| end(thread.role.is_turn().then(|| Err(failure.clone())));
+        let waits = |op: &OpNo| matches!(self.ops.get(op), Some(Op::Signal { name, .. }) if name == MESSAGE);
         let command = match event {
+            // One that was kept is taken at once.
+            Event::SignalAwaited { name, .. }
+                if name == MESSAGE && !self.signals.iter().any(|it| it.name == MESSAGE) =>
+            {
+                conversation::Command::Listen { run: self.id }
+            }
+            Event::SignalTimedOut { op } | Event::OperationDropped { op } if waits(op) => {
+                conversation::Command::Ignore { run: self.id }
+            }
             Event::Said { content } => conversation::Command::Add(message(Sort::Said, content)),
             Event::HandoffStarted { op, handoff } => conversation::Command::AskReview {
                 run: self.id,

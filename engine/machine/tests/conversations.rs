@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use random::Dice;
 use rejoin_machine::brief::{Brief, Callee, Given, Kind, Terms};
-use rejoin_machine::conversation::{Busy, Change, Command as Talk, Message, Opening, Say, Sort, Speaker};
+use rejoin_machine::conversation::{Busy, Change, Command as Talk, MESSAGE, Message, Opening, Say, Sort, Speaker};
 use rejoin_machine::{Command, Effect, Event, Limits, Rejection, Run, RunId, SignalId, Target};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -115,6 +115,46 @@ fn spec_c7_policies_for_a_message_that_comes_while_a_turn_works() {
     }
 }
 
+#[test]
+fn spec_c7_the_message_that_a_turn_waits_for_is_its_answer_and_begins_none() {
+    let mut run = opened(Busy::Reject);
+    ask(&mut run, say(1, None)).expect("it is taken");
+    ask(&mut run, Talk::Listen { run: turn(1) }).expect("it asks");
+    // Also while it works still.
+    let command = say(2, None);
+    let answer = ask(&mut run, command).expect("it is the answer");
+    assert!(matches!(&answer[..], [Change::Added(message)] if message.run == Some(turn(1))), "{answer:?}");
+    assert_eq!(ask(&mut run, say(2, None)), Err(Rejection::DuplicateSignal), "it is taken once");
+    assert_eq!(ask(&mut run, Talk::Ignore { run: turn(1) }), Err(Rejection::Stale), "it has been answered");
+    assert_eq!(ask(&mut run, say(3, None)), Err(Rejection::ConversationBusy), "the next one is a message again");
+    // Whoever waits no more, or has ended, is not asked.
+    ask(&mut run, Talk::Listen { run: turn(1) }).expect("it asks");
+    let end = Talk::End { run: turn(1), agent: "support".into(), result: None };
+    ask(&mut run, end).expect("it has ended");
+    assert_eq!(
+        names(&ask(&mut run, say(4, None)).expect("it is taken")),
+        ["MessageAdded", "TurnJoined", "TurnAdmitted"]
+    );
+}
+
+#[test]
+fn a_message_that_is_waited_for_is_told_to_whoever_waits() {
+    let mut run = opened(Busy::Queue);
+    ask(&mut run, say(1, None)).expect("it is taken");
+    ask(&mut run, Talk::Listen { run: turn(1) }).expect("it asks");
+    let message = Message {
+        speaker: Speaker::Anonymous,
+        sort: Sort::Said,
+        content: Ok(text("\"4711\"")),
+        run: Some(turn(1)),
+        id: Some(rejoin_machine::SignalId([7; 16])),
+    };
+    let told = run.consequences(&Event::Conversation(Box::new(Change::Added(message))));
+    let [Effect::Tell { to, command }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(*to, turn(1));
+    assert!(matches!(&**command, rejoin_machine::Command::Signal { name, .. } if name == MESSAGE), "{command:?}");
+}
+
 /// What must hold of a conversation, kept in the plainest way.
 #[derive(Default)]
 struct Model {
@@ -123,12 +163,23 @@ struct Model {
     turns: BTreeMap<RunId, &'static str>,
     messages: u64,
     held: bool,
+    listening: VecDeque<RunId>,
 }
 
 impl Model {
     fn take(&mut self, change: &Change) {
         match change {
-            Change::Added(_) => self.messages += 1,
+            Change::Added(message) => {
+                self.messages += 1;
+                if message.id.is_some() && !self.held && !self.listening.is_empty() {
+                    assert_eq!(message.run, self.listening.pop_back(), "it is for whoever asked last");
+                }
+            }
+            Change::Listens { run } => self.listening.push_back(*run),
+            Change::Ignores { run } => {
+                let at = self.listening.iter().rposition(|listening| listening == run);
+                self.listening.remove(at.expect("it listened"));
+            }
             Change::Joined { run, .. } => {
                 assert!(self.turns.insert(*run, "waits").is_none(), "a turn joins once");
                 self.waiting.push_back(*run);
@@ -141,6 +192,7 @@ impl Model {
             Change::Released { run } => assert_eq!(self.working.take(), Some(*run)),
             Change::Ended { run } => {
                 assert_eq!(self.turns.insert(*run, "ended"), Some("waits"), "a turn ends once");
+                self.listening.retain(|listening| listening != run);
                 self.working = self.working.filter(|working| working != run);
                 self.waiting.retain(|waiting| waiting != run);
             }
@@ -167,7 +219,9 @@ fn random_command(dice: &mut Dice<'_>) -> Talk {
     let busy = dice.pick(&[None, Some(Busy::Queue), Some(Busy::Reject), Some(Busy::Interrupt), Some(Busy::Coalesce)]);
     let message =
         || Message { speaker: Speaker::Anonymous, sort: Sort::Said, content: Ok(text("1")), run: None, id: None };
-    match dice.below(12) {
+    match dice.below(14) {
+        12 => Talk::Listen { run },
+        13 => Talk::Ignore { run },
         0..=3 => say(id, busy),
         4 => Talk::Join {
             run: task,

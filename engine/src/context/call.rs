@@ -136,6 +136,9 @@ impl Context {
             Ok(resolved) => {
                 callee = resolved.callee;
                 callee.granted = self.inner.may_call(name);
+                if given.subagent && name == self.inner.of.name {
+                    self.inner.registry.beside_itself(&mut callee);
+                }
                 given.by_default = resolved.by_default;
                 Ok(resolved.target)
             }
@@ -162,14 +165,20 @@ impl Context {
     }
 
     fn one_more_subagent(&self) -> Result<(), Failure> {
-        let most = self.inner.registry.agent(&self.inner.of.name).map_or(u32::MAX, |agent| agent.subagents);
         let mut state = self.inner.state.borrow_mut();
         state.subagents += 1;
-        if state.subagents <= most {
-            return Ok(());
-        }
-        let message = format!("agent {:?} may have {most} subagents in one job", self.inner.of.name);
-        Err(Failure::make(rejoin_machine::FailureKind::Limit, "too-many-subagents".into(), message, Value::Null, false))
+        self.inner.registry.check_subagents(&self.inner.of.name, state.subagents)
+    }
+
+    /// How many subagents the run may have altogether: what its agent [may have](crate::Agent::subagents), and none for a
+    /// workflow or a subagent.
+    pub fn subagents_allowed(&self) -> u32 {
+        self.inner.registry.subagents_of(&self.inner.of.name, &self.inner.of.brief)
+    }
+
+    /// Whether the run is a part of an agent's work that it has given to a subagent.
+    pub fn is_subagent(&self) -> bool {
+        self.inner.of.brief.subagent
     }
 }
 

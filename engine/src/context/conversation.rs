@@ -2,14 +2,15 @@
 
 use super::call::Wanted;
 use super::operation::Operation;
-use super::{Call, Context, Decision, Reply, Spawned};
+use super::{Call, Context, Decision, Reply, Signal, Spawned};
 use crate::conversation::{Document, TURN, Thread, Turn, conversation_id};
 use crate::failure::{Failure, encode};
 use rejoin_machine::brief::{Role, Share};
 use rejoin_machine::call::Mode;
-use rejoin_machine::conversation::{Busy, Opening};
+use rejoin_machine::conversation::{Busy, MESSAGE, Opening};
 use rejoin_machine::human::Handoff;
 use rejoin_machine::{FailureKind, Issue, Notice, RunId, Usage};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::future::IntoFuture;
@@ -59,6 +60,30 @@ impl Context {
         let content = encode("the message", message)?;
         self.inner.push_issue(Issue::Say { content });
         Ok(())
+    }
+
+    /// Asks whoever the run's conversation is with, and waits for what is said there next: that message is the answer, and begins
+    /// no turn. Messages that bring documents or metadata of their own do. Where several runs have asked, it answers the last one.
+    ///
+    /// ```
+    /// # use rejoin::{Context, Failure, Turn, time::days};
+    /// async fn support(ctx: Context, _: Turn) -> Result<String, Failure> {
+    ///     let order: String = ctx.ask("Which order is it about?")?.await?;
+    ///     let sure: Option<String> = ctx.ask("Shall I pay it back?")?.within(days(1)).await?;
+    ///     Ok(format!("{order}: {}", sure.as_deref().unwrap_or("no answer")))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::say`]; and in the conversation of a task, where nobody is.
+    pub fn ask<T: DeserializeOwned>(&self, question: &str) -> Result<Signal<T>, Failure> {
+        if self.inner.of.brief.thread.as_ref().is_some_and(|thread| thread.task) {
+            let message = "the conversation is that of a task, and nobody answers in it".to_owned();
+            return Err(refused("no-conversation", message));
+        }
+        self.say(question)?;
+        Ok(self.signal(MESSAGE))
     }
 
     /// Notes what something has cost; it adds up.

@@ -117,8 +117,8 @@ struct State {
     progress: Vec<Payload>,
     /// What it has made beside its answer.
     artefacts: BTreeMap<String, Value>,
-    /// It has been told that it is cancelled.
-    cancelled: bool,
+    /// Why it is cancelled, once it has been told.
+    cancelled: Option<Failure>,
 }
 
 /// An operation that the handler holds.
@@ -193,7 +193,7 @@ impl Context {
             subagents: 0,
             progress: Vec::new(),
             artefacts: BTreeMap::new(),
-            cancelled: false,
+            cancelled: None,
         };
         let trigger = run.trigger();
         let of = About {
@@ -405,16 +405,18 @@ impl Context {
     /// What the run's agent may trigger, by its grants, with the words that say what each is and when to use it: what a model is
     /// shown as its tools. Nothing for a workflow, which needs no grants.
     pub fn callable(&self) -> Vec<Callable> {
-        let only = self.inner.of.brief.only.as_ref();
-        let mut all = self.inner.registry.callable(&self.inner.of.name);
-        all.retain(|callable| only.is_none_or(|only| only.contains(&callable.name)));
-        if self.inner.of.brief.triggers_nothing { Vec::new() } else { all }
+        self.inner.registry.callable_by(&self.inner.of.name, &self.inner.of.brief)
     }
 
     /// Whether the handler has been told that its run is cancelled: what it does from then on undoes things, and has to end
     /// within the grace.
     pub fn is_cancelled(&self) -> bool {
-        self.inner.state.borrow().cancelled
+        self.inner.state.borrow().cancelled.is_some()
+    }
+
+    /// Why the run is cancelled, once the handler has been told: what it fails with if nothing else is to be said.
+    pub fn cancellation(&self) -> Option<Failure> {
+        self.inner.state.borrow().cancelled.clone()
     }
 
     /// How many triggers stand above the run, as far as they count: what an agent triggers, and a workflow's trigger of a
@@ -448,6 +450,11 @@ impl Context {
                 Err(Failure::business("metadata-undeclared", message))
             }
         }
+    }
+
+    /// What there is of a visitor's, by name.
+    pub fn visitor_names(&self) -> impl Iterator<Item = &str> {
+        self.inner.of.brief.visitor.iter().map(|(name, _)| name.as_str())
     }
 
     /// What a visitor's browser said of itself, where the caller shared that. Not to be trusted.
@@ -565,8 +572,8 @@ impl Inner {
             Told::Decided { op, verdict } => state.resolve(*op, Reply::Decided((**verdict).clone()), &mut wakers),
             Told::Spawned { op, child } => state.resolve(*op, Reply::Spawned(*child), &mut wakers),
             Told::Cancel => {
-                state.cancelled = true;
                 let failure = cancel.cloned().unwrap_or_else(|| Failure::permanent("cancelled"));
+                state.cancelled = Some(failure.clone());
                 let mut open: Vec<OpNo> = state.slots.keys().copied().collect();
                 open.sort_unstable();
                 for op in open {

@@ -82,6 +82,15 @@ impl Assign {
         Assign { repairs: most, ..self }
     }
 
+    /// It is a part of an agent's own work, done by that agent or another one beside it: see [`Context::subagent`]. An answer
+    /// that goes back counts as one more.
+    pub fn subagent(self) -> Self {
+        self.give(|given| {
+            given.subagent = true;
+            Ok(())
+        })
+    }
+
     /// How long each answer may take.
     pub fn timeout(self, limit: Duration) -> Self {
         Assign { timeout: Some(limit), ..self }

@@ -17,7 +17,7 @@ pub(super) fn check(project: &Project, found: &mut Diagnostics) {
         data::check(project, workflow, found);
     }
     chain::check(project, found);
-    if project.workflows.is_empty() && !found.has_errors() {
+    if project.workflows.is_empty() && project.agents.is_empty() && !found.has_errors() {
         let help = "a workflow is a file with workflow: NAME, in the folder workflows";
         found.advise(Code::NoFile, Place::default(), "there is no workflow here", help);
     }
@@ -36,7 +36,7 @@ fn every<'a>(units: &'a [Unit], each: &mut dyn FnMut(&'a Unit)) {
 }
 
 /// Everything that a workflow triggers, as far as it says so itself.
-fn targets(workflow: &Workflow) -> Vec<&Target> {
+pub(super) fn targets(workflow: &Workflow) -> Vec<&Target> {
     let mut targets = Vec::new();
     every(&workflow.units, &mut |unit| {
         if let Work::Trigger(target) = &unit.work {

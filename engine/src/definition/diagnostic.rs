@@ -80,6 +80,7 @@ codes! {
     BadSchema = "R308", Error, "a schema that is none";
     BadDefault = "R309", Error, "a default that does not fit its own field";
     MissingMetadata = "R310", Warning, "metadata that the target declares, and nobody gives";
+    MetadataTold = "R311", Warning, "metadata in words that an agent reads";
     NoContact = "R401", Warning, "a handoff that shows nobody whom to reach";
     NoAnswers = "R402", Error, "a question with fewer than two answers";
     NobodyAsked = "R403", Error, "a question that is put to nobody";

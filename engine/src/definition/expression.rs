@@ -21,10 +21,11 @@ mod tests;
 
 use crate::Failure;
 use budget::Trouble;
-use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 pub use mapping::Mapping;
 pub use template::Template;
@@ -32,8 +33,8 @@ pub use template::Template;
 /// How much a value may be, as JSON, and a text.
 const RESULT: usize = 1 << 20;
 
-/// What an expression or a template reads, by name.
-pub(crate) type Scope = Map<String, Value>;
+/// What an expression or a template reads, by name. Values are shared, so that a scope inside another costs little.
+pub(crate) type Scope = BTreeMap<Arc<str>, Arc<Value>>;
 
 /// What is wrong with a text in a definition, and where in it.
 #[derive(Clone, Debug, PartialEq)]

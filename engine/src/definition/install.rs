@@ -5,11 +5,15 @@ use super::interpret::interpret;
 use super::model::{AgentKind, ChannelKind, Field, Project, Workflow as Definition};
 use super::read;
 use super::source::Source;
-use crate::agent::Agent;
+use crate::agent::{Agent, Job};
 use crate::channel::Channel;
+use crate::context::Context;
+use crate::conversation::Turn;
 use crate::engine::Builder;
 use crate::failure::Failure;
 use crate::registry::Handler;
+use crate::report::Task;
+use crate::results::Tagged;
 use crate::schema::Schema;
 use crate::workflow::Workflow;
 use serde_json::{Map, Value, json};
@@ -29,15 +33,20 @@ pub fn interned(text: &str) -> &'static str {
 }
 
 impl Project {
-    /// Declares everything to an engine, and registers its workflows, each in the version that `version` says. What answers for
-    /// agents that are no workers is for the caller to register, and so are channels that are no consoles.
-    pub fn install(&self, builder: Builder, version: impl Fn(&Definition) -> u32) -> Builder {
+    /// Declares everything to an engine, and registers its workflows and what they answer for, each in the version that `version`
+    /// says. What answers for other agents that are no workers is for the caller to register, and so are channels that are no
+    /// consoles.
+    pub fn install(&self, builder: Builder, version: impl Fn(Installed<'_>) -> u32) -> Builder {
         let mut builder = self.declare(builder);
         if let Some(name) = &self.name {
             builder = builder.project(name.value.clone());
         }
         for workflow in &self.workflows {
-            builder = register(builder, workflow.clone(), version(workflow));
+            builder = register(builder, workflow.clone(), version(Installed::Workflow(workflow)));
+            for agent in self.answered_by(&workflow.name) {
+                let version = version(Installed::Flow(&agent.name, workflow));
+                builder = register_flow(builder, interned(&agent.name), workflow, version);
+            }
         }
         match &self.depth {
             Some(depth) => builder.depth(depth.value),
@@ -48,10 +57,14 @@ impl Project {
     /// Registers what a workflow was in an earlier version, for runs that have begun under it. One that cannot be read any more
     /// is not registered, and its runs say so.
     pub fn install_earlier(&self, builder: Builder, source: Source, version: u32) -> Builder {
-        let mut found = Diagnostics::default();
-        let earlier = read::project(vec![source], &mut found);
-        let sound = earlier.workflows.into_iter().filter(|_| !found.has_errors());
-        sound.fold(builder, |builder, workflow| register(builder, workflow, version))
+        earlier(source).into_iter().fold(builder, |builder, workflow| register(builder, workflow, version))
+    }
+
+    /// As [`Project::install_earlier`], of what answered for an agent that a flow answers for now too.
+    pub fn install_earlier_flow(&self, builder: Builder, agent: &str, source: Source, version: u32) -> Builder {
+        let by_flow = self.agent(agent).is_some_and(|agent| agent.flow().is_some());
+        let flows = earlier(source).into_iter().filter(|_| by_flow);
+        flows.fold(builder, |builder, flow| register_flow(builder, interned(agent), &flow, version))
     }
 
     fn declare(&self, builder: Builder) -> Builder {
@@ -64,10 +77,7 @@ impl Project {
         }
         for agent in &self.agents {
             let mut declared = Agent::named(agent.name.value.clone()).metadata(agent.metadata.clone());
-            declared = agent.grants.iter().fold(declared, |declared, (name, when)| match when {
-                Some(when) => declared.grant_when(name.value.clone(), when.clone()),
-                None => declared.grant(name.value.clone()),
-            });
+            declared = agent.grants.iter().fold(declared, |declared, grant| declared.grant(grant.to_grant()));
             declared = agent.departments.iter().fold(declared, |it, name| it.grant_department(name.value.clone()));
             declared = agent.at_most.into_iter().fold(declared, Agent::at_most);
             declared = agent.describe.iter().fold(declared, |it, text| it.describe(text.clone()));
@@ -81,13 +91,83 @@ impl Project {
     }
 }
 
+/// Something that is installed, of which there may be several versions.
+#[derive(Clone, Copy, Debug)]
+pub enum Installed<'a> {
+    /// A workflow.
+    Workflow(&'a Definition),
+    /// What answers for the agent of this name.
+    Flow(&'a str, &'a Definition),
+}
+
+/// The workflows of an earlier text; none if it cannot be read any more.
+fn earlier(source: Source) -> Vec<Arc<Definition>> {
+    let mut found = Diagnostics::default();
+    let earlier = read::project(vec![source], &mut found);
+    if found.has_errors() { Vec::new() } else { earlier.workflows }
+}
+
+/// The metadata that a definition declares, for as long as the process lives.
+fn declares(definition: &Definition) -> &'static [&'static str] {
+    let names: Vec<&'static str> = definition.metadata.iter().map(|name| interned(name)).collect();
+    if names.is_empty() { &[] } else { Vec::leak(names) }
+}
+
+/// Registers a definition as what answers for an agent: for jobs of any name, for tasks, and for turns of conversations.
+fn register_flow(builder: Builder, agent: &'static str, definition: &Arc<Definition>, version: u32) -> Builder {
+    let names = declares(definition);
+    let (for_jobs, for_tasks, for_turns) = (definition.clone(), definition.clone(), definition.clone());
+    let jobs = Job::<Value, Value>::of(agent).version(version).metadata(names);
+    let tasks = Job::<Task, Value>::tasks(agent).version(version).metadata(names);
+    let turns = Job::<Turn, Value>::turns(agent).version(version).metadata(names);
+    builder
+        .job(&jobs, move |ctx, input| answer(for_jobs.clone(), ctx, input))
+        .job(&tasks, move |ctx, task: Task| {
+            let asked = declared(&for_tasks, [("task", json!(task.description))]);
+            answer(for_tasks.clone(), ctx, asked)
+        })
+        .job(&turns, move |ctx, turn: Turn| {
+            let (text, Turn { from, number, .. }) = (turn.text(), turn);
+            let said = [("message", json!(text)), ("from", json!(from)), ("number", json!(number))];
+            answer(for_turns.clone(), ctx, declared(&for_turns, said))
+        })
+}
+
+/// What a flow declares of what there is to know.
+fn declared<const N: usize>(flow: &Definition, known: [(&str, Value); N]) -> Value {
+    let wanted = |name: &str| flow.input.iter().any(|field| field.name.value == name);
+    // One that declares nothing is given everything, and nobody of whom nothing is known.
+    let fields = known.into_iter().filter(|(name, value)| (flow.input.is_empty() || wanted(name)) && !value.is_null());
+    Value::Object(fields.map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// What an agent says whose flow this is.
+async fn answer(flow: Arc<Definition>, ctx: Context, input: Value) -> Result<Value, Failure> {
+    fits(&flow, &input)?;
+    interpret(flow, ctx, input).await.map(Tagged::untag)
+}
+
+/// Whether an input is what a definition declares, where it declares any.
+fn fits(definition: &Definition, input: &Value) -> Result<(), Failure> {
+    if definition.input.is_empty() {
+        return Ok(());
+    }
+    misfit(&definition.name, &Schema::new(&schema(&definition.input))?.problems(input))
+}
+
+fn misfit(name: &str, problems: &[String]) -> Result<(), Failure> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the input does not fit what {name:?} declares: {}", problems.join("; "));
+    let kind = rejoin_machine::FailureKind::Refused;
+    Err(Failure::make(kind, "bad-input".to_owned(), message, json!(problems), false))
+}
+
 /// Registers a definition under a version of its name.
 fn register(builder: Builder, definition: Arc<Definition>, version: u32) -> Builder {
-    let names: Vec<&'static str> = definition.metadata.iter().map(|name| interned(name)).collect();
-    let mut workflow = Workflow::<Value, Value>::named(interned(&definition.name)).version(version);
-    if !names.is_empty() {
-        workflow = workflow.metadata(Vec::leak(names));
-    }
+    let names = declares(&definition);
+    let mut workflow = Workflow::<Value, Value>::named(interned(&definition.name)).version(version).metadata(names);
     if let Some(text) = &definition.describe {
         workflow = workflow.describe(interned(text));
     }
@@ -98,9 +178,10 @@ fn register(builder: Builder, definition: Arc<Definition>, version: u32) -> Buil
         workflow = workflow.requires_user();
     }
     let check = checked(&definition);
+    let input = (!definition.input.is_empty()).then(|| schema(&definition.input));
     let running = definition.clone();
     let handler = move |ctx, input: Value| interpret(running.clone(), ctx, input);
-    builder.checked_workflow(&workflow, Handler { check, ..Handler::new(workflow.traits, handler) })
+    builder.checked_workflow(&workflow, Handler { check, input, ..Handler::new(workflow.traits, handler) })
 }
 
 /// Whether an input fits what the definition declares.
@@ -113,18 +194,7 @@ fn checked(definition: &Definition) -> Box<crate::registry::Check> {
     Box::new(move |input| {
         let schema = schema.as_ref().map_err(Clone::clone)?;
         let input: Value = crate::failure::decode("the input", input)?;
-        let problems = schema.problems(&input);
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let message = format!("the input does not fit what {name:?} declares: {}", problems.join("; "));
-        Err(Failure::make(
-            rejoin_machine::FailureKind::Refused,
-            "bad-input".to_owned(),
-            message,
-            json!(problems),
-            false,
-        ))
+        misfit(&name, &schema.problems(&input))
     })
 }
 

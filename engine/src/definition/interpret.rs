@@ -53,7 +53,7 @@ impl Ended {
             "status": outcome,
             "outcome": outcome,
             "code": failure.code(),
-            "message": failure.message(),
+            "message": failure.reason(),
         });
         Ended { outcome: outcome.to_owned(), value: Value::Null, status, failure: Some(failure) }
     }
@@ -130,13 +130,13 @@ async fn walk(workflow: &Workflow, ctx: &Context, scope: &mut Scope, results: &m
         let ended = match rounds.enter(workflow, &unit.name) {
             Some(guard) => {
                 // It was not entered: what came of it before is what there is.
-                let value = scope.variables().get(name).cloned().unwrap_or_default();
+                let value = scope.variables().get(name).map(|value| (**value).clone()).unwrap_or_default();
                 Ended { value, ..Ended::failed(guarded(guard, workflow, name)).renamed(guard) }
             }
             None => perform(unit, ctx, scope, results).await?,
         };
-        if ctx.is_cancelled() {
-            return Err(Stop::Fail(ended.failure.unwrap_or_else(|| Failure::permanent("cancelled"))));
+        if let Some(cancelled) = ctx.cancellation() {
+            return Err(Stop::Fail(cancelled));
         }
         scope.note(&unit.name, &ended);
         next = follow(unit, ended, ctx, scope, results).await?;
@@ -183,8 +183,8 @@ async fn follow<'a>(
         Route::Unit(name) => Some(name),
         Route::Workflow { call, then, failed } => {
             let done = work::trigger(call, ctx, scope).await?;
-            if ctx.is_cancelled() {
-                return Err(Stop::Fail(done.failure.unwrap_or_else(|| Failure::permanent("cancelled"))));
+            if let Some(cancelled) = ctx.cancellation() {
+                return Err(Stop::Fail(cancelled));
             }
             scope.note(&variable_of(&call.name), &done);
             results.add(call.name.value.clone(), &done.value);

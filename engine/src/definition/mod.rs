@@ -26,12 +26,14 @@ mod expression;
 mod install;
 mod interpret;
 pub mod model;
+mod pattern;
 mod read;
 mod source;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
-pub use install::interned;
+pub use install::{Installed, interned};
 pub use model::Project;
+pub use pattern::Pattern;
 pub use source::{At, Place, Source};
 
 use std::path::Path;
@@ -58,17 +60,29 @@ impl Project {
     ///
     /// If something cannot be read, with its path.
     pub fn files(path: &Path) -> io::Result<Vec<Source>> {
+        Project::files_with(path, &[])
+    }
+
+    /// As [`Project::files`], with variants: of each name the file `rejoin.NAME.yaml`, whose agents take the place of those of
+    /// the same names.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be read, with its path.
+    pub fn files_with(path: &Path, variants: &[String]) -> io::Result<Vec<Source>> {
         let mut sources = Vec::new();
         if !path.is_dir() {
             let folder = path.parent().unwrap_or(Path::new("."));
             let above = folder.parent().filter(|_| folder.ends_with("workflows")).unwrap_or(folder);
             sources.extend(declaration(above)?);
+            sources.extend(variants.iter().map(|name| variant(above, name)).collect::<io::Result<Vec<_>>>()?);
             if !sources.iter().any(|known| Path::new(&known.name) == path) {
                 sources.push(source(path)?);
             }
             return Ok(sources);
         }
         sources.extend(declaration(path)?);
+        sources.extend(variants.iter().map(|name| variant(path, name)).collect::<io::Result<Vec<_>>>()?);
         let workflows = path.join("workflows");
         if sources.is_empty() && !workflows.is_dir() {
             return Err(io::Error::other(format!("{} has neither rejoin.yaml nor a folder workflows", path.display())));
@@ -96,6 +110,11 @@ fn declaration(folder: &Path) -> io::Result<Option<Source>> {
     let names = ["rejoin.yaml", "rejoin.yml", "rejoin.json"];
     let found = names.map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
     found.map(|path| source(&path)).transpose()
+}
+
+fn variant(folder: &Path, name: &str) -> io::Result<Source> {
+    let path = folder.join(format!("rejoin.{name}.yaml"));
+    source(&path).map_err(|error| io::Error::new(error.kind(), format!("there is no variant {name:?}: {error}")))
 }
 
 fn source(path: &Path) -> io::Result<Source> {

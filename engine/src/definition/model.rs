@@ -2,6 +2,7 @@
 
 use super::expression::{Expression, Mapping, Template};
 use super::source::{At, Place, Source};
+use crate::agent::Grant;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +40,11 @@ impl Project {
     /// The workflow of that name.
     pub fn workflow(&self, name: &str) -> Option<&Arc<Workflow>> {
         self.workflows.iter().find(|workflow| workflow.name.value == name)
+    }
+
+    /// The agents that this workflow answers for.
+    pub(super) fn answered_by<'a>(&'a self, workflow: &'a str) -> impl Iterator<Item = &'a Agent> {
+        self.agents.iter().filter(move |agent| agent.flow().is_some_and(|flow| flow.value == workflow))
     }
 
     pub(super) fn has_person(&self, name: &str) -> bool {
@@ -90,7 +96,7 @@ pub struct Agent {
     /// What answers for it.
     pub kind: AgentKind,
     /// What it may trigger, and when that is meant.
-    pub grants: Vec<(At<String>, Option<String>)>,
+    pub grants: Vec<Granted>,
     /// Departments of which it may trigger everything.
     pub departments: Vec<At<String>>,
     /// How many jobs at a time.
@@ -105,6 +111,40 @@ pub struct Agent {
     pub attempts: u32,
     /// Variables that its program or its requests are given, of which the values are found when they are needed.
     pub secrets: BTreeMap<String, Secret>,
+}
+
+impl Agent {
+    /// The workflow that answers for it, where that is what does.
+    pub fn flow(&self) -> Option<&At<String>> {
+        match &self.kind {
+            AgentKind::Flow(workflow) => Some(workflow),
+            _ => None,
+        }
+    }
+}
+
+/// What an agent may trigger.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// A workflow or agent.
+    pub name: At<String>,
+    /// When to use it, in words for the agent.
+    pub when: Option<String>,
+    /// How long that may take, where the agent does not say.
+    pub timeout: Option<Duration>,
+}
+
+impl Granted {
+    /// Without more said.
+    pub(super) fn of(name: At<String>) -> Granted {
+        Granted { name, when: None, timeout: None }
+    }
+
+    pub(super) fn to_grant(&self) -> Grant {
+        let grant = Grant::of(self.name.value.clone());
+        let grant = self.when.iter().fold(grant, |grant, text| grant.when(text.clone()));
+        self.timeout.into_iter().fold(grant, Grant::timeout)
+    }
 }
 
 /// What answers for an agent.
@@ -133,24 +173,34 @@ pub enum AgentKind {
         allow_inner: bool,
     },
     /// A language model.
-    Model {
-        /// The address of its API, up to `/v1`.
-        url: String,
-        /// Which model.
-        model: String,
-        /// What opens it.
-        key: Option<Secret>,
-        /// What it is told first.
-        instructions: String,
-        /// How many tokens a run may cost.
-        token_budget: Option<u64>,
-        /// Whether that may be inside the machine's own networks.
-        allow_inner: bool,
-    },
+    Model(Model),
+    /// A workflow of the project, which answers what the agent is asked.
+    Flow(At<String>),
     /// Workers, which come and go.
     Worker,
     /// Handlers of the program that has the engine.
     Rust,
+}
+
+/// A language model, behind an endpoint that speaks the chat completions API.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The address of its API, up to `/v1`.
+    pub url: String,
+    /// Which model.
+    pub model: String,
+    /// What opens it.
+    pub key: Option<Secret>,
+    /// What it is told first.
+    pub instructions: String,
+    /// How free it is in its choice of words, from 0 to 2; its endpoint decides where nothing is said.
+    pub temperature: Option<f64>,
+    /// How often it may be asked for one job.
+    pub max_turns: Option<u32>,
+    /// How many tokens a run may cost.
+    pub token_budget: Option<u64>,
+    /// Whether that may be inside the machine's own networks.
+    pub allow_inner: bool,
 }
 
 /// What can be run.
@@ -183,6 +233,11 @@ pub struct Workflow {
 }
 
 impl Workflow {
+    /// The agents of single steps.
+    pub(super) fn own_agents(&self) -> Vec<&Agent> {
+        super::check::targets(self).into_iter().filter_map(|target| target.own.as_deref()).collect()
+    }
+
     /// The unit of that name.
     pub fn unit(&self, name: &str) -> Option<&Unit> {
         self.units.iter().find(|unit| unit.name.value == name)
@@ -252,6 +307,10 @@ pub struct Target {
     pub wait: bool,
     /// Whether it is shown the conversation as it is.
     pub shares_history: bool,
+    /// Whether it is told what is known of the visitor.
+    pub shares_visitor: bool,
+    /// A program or an address of this step alone, as an agent that nobody else knows.
+    pub own: Option<Box<Agent>>,
     /// Whether it speaks in the conversation itself.
     pub inline: bool,
 }
@@ -361,6 +420,13 @@ pub enum Work {
     },
     /// Time passes.
     Wait(Duration),
+    /// A question to whoever the conversation is with; the next message is the answer.
+    Ask {
+        /// What is asked.
+        text: At<Template>,
+        /// How long the answer is waited for.
+        within: Option<Duration>,
+    },
     /// A signal.
     Signal {
         /// Its name.

@@ -12,7 +12,8 @@ use super::source::{At, Node, Place, Source, Tree};
 pub(super) use fields::nearest;
 use std::time::Duration;
 
-/// Reads the files of a project: those that are named `rejoin.yaml` declare it, the others are workflows.
+/// Reads the files of a project: those that are named `rejoin.yaml` declare it, those named `rejoin.NAME.yaml` change what was
+/// declared before, the others are workflows.
 pub(super) fn project(sources: Vec<Source>, found: &mut Diagnostics) -> Project {
     let mut project = Project::default();
     for (file, source) in sources.iter().enumerate() {
@@ -23,6 +24,7 @@ pub(super) fn project(sources: Vec<Source>, found: &mut Diagnostics) -> Project 
             project.workflows.push(std::sync::Arc::new(workflow));
         }
     }
+    project::declare_own(&mut project, found);
     project.sources = sources;
     project
 }
@@ -30,7 +32,8 @@ pub(super) fn project(sources: Vec<Source>, found: &mut Diagnostics) -> Project 
 /// Whether a file declares a project, by its name.
 pub(super) fn declares_project(path: &str) -> bool {
     let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
-    matches!(name, "rejoin.yaml" | "rejoin.yml" | "rejoin.json")
+    let variant = name.strip_prefix("rejoin.").and_then(|rest| rest.rsplit_once('.').or(Some(("", rest))));
+    variant.is_some_and(|(_, format)| matches!(format, "yaml" | "yml" | "json"))
 }
 
 fn wrong(node: &Node, field: &str, wanted: &str, found: &mut Diagnostics) {

@@ -126,6 +126,8 @@ fn options() -> Options {
     let mut options = Options::default();
     (options.budget, options.with_snippet) = (Some(budget), false);
     options.alias_limits.max_total_replayed_events = 100_000;
+    // As YAML 1.2 has it: `yes` and `no` are what people answer.
+    options.strict_booleans = true;
     options
 }
 

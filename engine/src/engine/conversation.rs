@@ -8,7 +8,7 @@ use crate::error::{RunError, TriggerError};
 use crate::failure::{Failure, encode};
 use crate::listing::{self, Merged, PLACE, Times};
 use crate::projection::{RunRow, RunStatus, TalkRow, document_id, label_key, tables, text_key};
-use crate::report::{Action, Actions};
+use crate::report::{Action, Actions, Called};
 use crate::runtime::Input;
 use rejoin_machine::brief::{Brief, Given, Kind, Terms};
 use rejoin_machine::conversation::{Command as Talk, Opening, Say};
@@ -180,6 +180,15 @@ impl Engine {
     /// As [`Engine::history`].
     pub fn actions(&self, run: RunId) -> Result<Vec<Action>, RunError> {
         Ok(Actions::of(&self.history(run)?))
+    }
+
+    /// What a run called, with what came of it, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::history`].
+    pub fn calls(&self, run: RunId) -> Result<Vec<Called>, RunError> {
+        Called::of(&self.history(run)?, |child| self.history(child))
     }
 
     /// What a run has cost, with everything below it.
@@ -505,7 +514,8 @@ impl IntoFuture for Saying {
 
 /// A message that was taken.
 pub struct Sent {
-    /// The turn that answers it; `None` where a person has the conversation, or another turn answers it as well.
+    /// The turn that answers it; `None` where a person has the conversation, another turn answers it as well, or a run
+    /// [waits for it](crate::Context::ask).
     pub turn: Option<RunHandle<Value>>,
 }
 

@@ -248,7 +248,7 @@ impl Engine {
         Follow { engine: self.clone(), of: Of::All { after, shown: after }, ready: VecDeque::new() }
     }
 
-    fn read(&self, run: RunId, from: Version, limit: usize) -> Result<Vec<Entry>, RunError> {
+    pub(super) fn read(&self, run: RunId, from: Version, limit: usize) -> Result<Vec<Entry>, RunError> {
         let records = self.shared.log.read(StreamId(run.0), from, limit)?;
         let decode =
             |record| Entry::decode(record).map_err(|error| RunError::History { run, reason: error.to_string() });

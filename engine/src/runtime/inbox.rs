@@ -22,6 +22,8 @@ pub(crate) enum Input {
     Command { run: RunId, command: Command, reply: Reply<(), RunError> },
     /// Somebody who acts for a run calls something.
     Participate { run: RunId, call: Box<Participation>, reply: Reply<(), RunError> },
+    /// Somebody who acts for a run says how far it is.
+    Say { run: RunId, progress: Payload, reply: Reply<(), RunError> },
     /// Somebody asks how far a run is, or waits for more than it has said so far.
     Progress { run: RunId, after: Option<u64>, reply: Reply<Vec<Update>, RunError> },
     /// Somebody waits for the end of a run.

@@ -20,7 +20,7 @@ use crate::projection::RunRow;
 use futures_channel::oneshot;
 use rejoin_machine::cancel::Cause;
 use rejoin_machine::{
-    Command, Effect, Outcome, Participation, Rejection, RunId, Span, Status, StepTask, Timestamp, Trigger,
+    Command, Effect, Outcome, Participation, Payload, Rejection, RunId, Span, Status, StepTask, Timestamp, Trigger,
 };
 use rejoin_store::{Failure, Log, Space, StreamId};
 use std::collections::{BTreeMap, VecDeque};
@@ -177,6 +177,7 @@ impl Shard {
                 Input::Trigger { id, commission, reply } => self.trigger(id, commission, reply),
                 Input::Command { run, command, reply } => self.command(run, command, reply),
                 Input::Participate { run, call, reply } => self.participate(run, call, reply),
+                Input::Say { run, progress, reply } => drop(reply.send(self.hear_progress(run, progress))),
                 Input::Progress { run, after, reply } => self.tell_progress(run, after, reply),
                 Input::Await { run, reply } => self.wait_for(run, reply),
                 Input::Delete { run, reply } => self.delete_for(run, reply),
@@ -426,6 +427,14 @@ impl Shard {
             if protected {
                 return Err(RunError::Rejected(Rejection::Protected));
             }
+        }
+        Ok(())
+    }
+
+    /// Nobody hears of a run that has ended, or is not at work here.
+    fn hear_progress(&mut self, run: RunId, value: Payload) -> Result<(), RunError> {
+        if self.runs.contains_key(&run) {
+            self.progress.push(run, value, self.ports.clock.now());
         }
         Ok(())
     }

@@ -4,11 +4,10 @@ use super::{Simulation, World};
 use crate::conversation::Message;
 use crate::engine::{Builder, Conversation};
 use crate::error::RunError;
+use crate::report::Called;
 use rejoin_machine::conversation::{Sort, Speaker};
-use rejoin_machine::{Event, Payload, RunId};
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// A conversation that is played, and held against what must come of it. Nothing is said before the turns of the line before
@@ -72,17 +71,6 @@ enum Expected {
     Text(String),
     Part(String),
     Failure(String),
-}
-
-/// A call that was made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Called {
-    /// What was called.
-    pub name: String,
-    /// What it was given.
-    pub input: Value,
-    /// What came of it: a value, or the code of a failure; `None` if nobody waited for it, or it has not ended.
-    pub ended: Option<Result<Value, String>>,
 }
 
 /// What was said, and what was called for it.
@@ -217,7 +205,7 @@ fn say(
     let known = played.messages.len() as u64;
     let new = conversation.messages(known)?;
     let replies: Vec<&Message> = new.iter().filter(|message| is_reply(message)).collect();
-    let calls = turn.map_or(Ok(Vec::new()), |turn| calls_of(simulation, turn))?;
+    let calls = turn.map_or(Ok(Vec::new()), |turn| simulation.engine().calls(turn))?;
     let compared = compare_calls(line, &calls).and_then(|()| compare_replies(line, &replies));
     played.messages.extend(new);
     played.calls.push(calls);
@@ -226,46 +214,6 @@ fn say(
 
 fn is_reply(message: &Message) -> bool {
     matches!(message.speaker, Speaker::Agent(_)) && matches!(message.sort, Sort::Said | Sort::Reply)
-}
-
-/// The calls of a turn, in order.
-fn calls_of(simulation: &Simulation, turn: RunId) -> Result<Vec<Called>, RunError> {
-    let engine = simulation.engine();
-    let mut calls: Vec<Called> = Vec::new();
-    let mut open = BTreeMap::new();
-    for event in engine.history(turn)?.iter().flat_map(|entry| &entry.transition.events) {
-        match event {
-            Event::ChildTriggered { op, target, child, .. } => {
-                let input = engine.history(*child)?.first().and_then(|entry| match entry.transition.events.first() {
-                    Some(Event::Triggered(trigger)) => Some(value(&trigger.input)),
-                    _ => None,
-                });
-                open.insert(*op, calls.len());
-                calls.push(Called { name: target.name.clone(), input: input.unwrap_or_default(), ended: None });
-            }
-            Event::ChildRefused { name, failure, .. } => {
-                let ended = Some(Err(failure.code.clone()));
-                calls.push(Called { name: name.clone(), input: Value::Null, ended });
-            }
-            Event::ChildCompleted { op, output } => end(&mut calls, &open, *op, Ok(value(output))),
-            Event::ChildFailed { op, failure }
-            | Event::ChildTimedOut { op, failure, .. }
-            | Event::ChildCancelled { op, failure } => end(&mut calls, &open, *op, Err(failure.code.clone())),
-            _ => {}
-        }
-    }
-    Ok(calls)
-}
-
-fn end(
-    calls: &mut [Called],
-    open: &BTreeMap<rejoin_machine::OpNo, usize>,
-    op: rejoin_machine::OpNo,
-    ended: Result<Value, String>,
-) {
-    if let Some(called) = open.get(&op).and_then(|at| calls.get_mut(*at)) {
-        called.ended = Some(ended);
-    }
 }
 
 fn compare_calls(line: &Line, calls: &[Called]) -> Result<(), String> {
@@ -339,10 +287,6 @@ fn report(messages: &[Message], what: &str) -> String {
     }
     let _ = write!(text, "  {what}");
     text
-}
-
-fn value(payload: &Payload) -> Value {
-    serde_json::from_slice(payload.bytes()).unwrap_or_default()
 }
 
 fn json<T: Serialize + ?Sized>(value: &T) -> Value {

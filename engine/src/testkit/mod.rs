@@ -45,8 +45,9 @@ mod tasks;
 mod trace;
 mod world;
 
+pub use crate::report::Called;
 pub use crash::{CrashTest, Summary, crash_everywhere};
-pub use dialogue::{Called, Dialogue, Played};
+pub use dialogue::{Dialogue, Played};
 pub use history::{History, HistoryError, golden};
 pub use ledger::{By, Ledger, LedgerEntry};
 pub use life::{Simulation, Stuck};

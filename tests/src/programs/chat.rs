@@ -43,6 +43,10 @@ pub(super) fn in_conversation(chance: &mut Chance, level: usize, budget: &mut u6
             ops.insert(chance.below(ops.len() as u64 + 1) as usize, op);
         }
     }
+    if chance.often(300) {
+        let millis = 1 + chance.below(20_000) as u32;
+        ops.insert(chance.below(ops.len() as u64 + 1) as usize, Do::AskThere { millis });
+    }
     ops
 }
 
@@ -50,12 +54,12 @@ impl Chat {
     /// What comes of it.
     pub(super) fn forecast(&self) -> Counts {
         let mut counts = Counts::default();
+        let takes = |op: &Do| matches!(op, Do::HandOff | Do::AskThere { .. });
         let waits = |op: &Do| match op {
-            Do::HandOff => true,
-            Do::Transfer { program } => program.contains(&Do::HandOff),
-            _ => false,
+            Do::Transfer { program } => program.iter().any(takes),
+            op => takes(op),
         };
-        // What is said while a person has the conversation is kept, and nobody answers it.
+        // What is said while a person has the conversation is kept, and nobody answers it; what a turn waits for begins none.
         let handed_over = self.messages.iter().flatten().any(waits);
         for message in &self.messages {
             let of_turn = program(message, 1);

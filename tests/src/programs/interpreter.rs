@@ -316,7 +316,9 @@ impl Running {
                 Ok(seen)
             }
             Do::Assign { tasks } => self.assign(tasks).await,
-            talk @ (Do::Say | Do::HandOff | Do::Transfer { .. } | Do::Tell) => self.talk(talk).await,
+            talk @ (Do::Say | Do::HandOff | Do::AskThere { .. } | Do::Transfer { .. } | Do::Tell) => {
+                self.talk(talk).await
+            }
             call @ (Do::Call { .. } | Do::Spawn { .. } | Do::CallSelf) => self.call(call).await,
             wait => self.wait(wait).await,
         }
@@ -432,6 +434,13 @@ impl Running {
             Do::HandOff => {
                 let back = ctx.hand_off("a moment").email("help@example.com").ending("here I am again").await?;
                 one_of(if back.by == "ann" { ANSWERED } else { WRONG })
+            }
+            Do::AskThere { millis } => {
+                // Whatever is said next, if anything is; in the conversation of a task nobody is there.
+                if let Ok(answer) = ctx.ask::<Value>("and what else?") {
+                    answer.within(self.millis(millis)).await?;
+                }
+                Seen::new()
             }
             Do::Transfer { program } => {
                 let next = serde_json::to_string(&self.child(program))?;
@@ -572,8 +581,11 @@ impl Running {
         }
     }
 
-    /// Waits until it is cancelled, and counts then.
+    /// Waits until it is cancelled, and counts then. One that is by now would wait for the end of its grace: nobody cancels twice.
     async fn cancel_me(&self, counter: u8) -> Result<Seen, Failure> {
+        if let Some(cancelled) = self.ctx.cancellation() {
+            return Err(cancelled);
+        }
         match self.ctx.signal::<u8>("cancel me").await {
             Err(failure) => {
                 self.count(counter, 1, 0, false).await?;

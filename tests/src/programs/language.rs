@@ -95,6 +95,11 @@ pub enum Do {
     Say,
     /// A person takes over the conversation for a while.
     HandOff,
+    /// A question in the conversation, which the next message answers.
+    AskThere {
+        /// How long that is waited for.
+        millis: u32,
+    },
     /// Another agent takes over the conversation.
     Transfer {
         /// What it does.

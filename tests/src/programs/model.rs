@@ -217,7 +217,7 @@ fn one(op: &Do, level: usize, all: &mut Forecast) {
             also(all, sequence(program, level).uncertain());
             all.seen.perhaps(LATE, 1);
         }
-        Do::Say | Do::Tell | Do::Assign { .. } => {}
+        Do::Say | Do::Tell | Do::AskThere { .. } | Do::Assign { .. } => {}
         Do::Emit | Do::Call { .. } | Do::Group { .. } | Do::Spawn { .. } | Do::Sleep { .. } | Do::Draw => {}
         Do::Anew { .. } | Do::Fail | Do::Break { .. } | Do::CancelMe { .. } => {}
     }

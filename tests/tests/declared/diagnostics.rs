@@ -111,7 +111,14 @@ fn spec_e5_what_is_wrong_over_several_files_is_found_too() {
     assert_eq!(codes(&["agents: { x: { describe: no hands } }\n", end]), ["R406"]);
     assert_eq!(codes(&["agents: { x: { worker: false } }\n", end]), ["R406"]);
     assert!(codes(&["agents: { x: { worker: false, rust: true } }\n", end]).is_empty());
-    assert_eq!(codes(&[AGENTS]), ["R010"]);
+    assert_eq!(codes(&["agents: { x: { flow: d, subagents: 2 } }\n", end]), ["R002"]);
+    let asks = "workflow: d\nnodes: { it: { ask: Which one?, then: end } }\n";
+    assert_eq!(codes(&["project: p\n", asks]), ["R405"]);
+    assert!(codes(&["agents: { x: { flow: d } }\n", asks]).is_empty());
+    assert_eq!(codes(&["project: p\n", "workflow: d\nnodes: { it: { signal: $message, then: end } }\n"]), ["R005"]);
+    assert_eq!(codes(&["agents: { x: { rust: true, grants: [d, d] } }\n", end]), ["R006"]);
+    assert_eq!(codes(&["project: empty\n"]), ["R010"]);
+    assert!(codes(&[AGENTS]).is_empty(), "agents can be talked with");
 }
 
 #[test]

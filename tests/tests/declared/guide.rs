@@ -15,8 +15,8 @@ fn blocks(page: &str) -> Vec<String> {
 fn the_project_of_the_guide_is_sound() {
     let blocks = blocks("definitions.md");
     let files: Vec<&str> = blocks.iter().map(String::as_str).collect();
-    assert_eq!(files.len(), 4);
+    assert_eq!(files.len(), 5);
     let (project, found) = read(&files);
     assert!(found.all().is_empty(), "{}", found.text(&project.sources));
-    assert_eq!((project.workflows.len(), project.agents.len()), (3, 3));
+    assert_eq!((project.workflows.len(), project.agents.len()), (4, 4));
 }

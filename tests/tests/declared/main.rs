@@ -1,6 +1,8 @@
 //! The specification, line by line, through definitions in files; each test bears the id of its line.
 
+mod agents;
 mod diagnostics;
+mod flows;
 mod guide;
 mod nodes;
 mod pages;

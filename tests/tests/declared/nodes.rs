@@ -207,6 +207,23 @@ output: nobody spoke
 }
 
 #[test]
+fn spec_b10_a_cancelled_flow_begins_nothing_more() {
+    let child = "workflow: child\nnodes: { pause: { wait: 2d } }\n";
+    let main = "
+workflow: main
+nodes:
+  all: { each: '= [1, 2, 3, 4, 5, 6]', at_most: 2, do: [ { trigger: child }, { trigger: child } ], then: end }
+";
+    let (mut simulation, run) = begin(app(&[AGENTS, main, child]), json!({}));
+    simulation.settle();
+    let (engine, id) = (simulation.engine(), run.id());
+    simulation.block_on(async move { engine.run::<()>(id).cancel("enough").await }).unwrap().unwrap();
+    let failure = simulation.block_on(run.result()).unwrap().expect_err("it is cancelled");
+    assert!(failure.to_string().contains("cancelled"), "{failure}");
+    assert_eq!(runs_of(&simulation, "child").len(), 2);
+}
+
+#[test]
 fn a_declared_output_is_never_taken_for_a_tagged_one() {
     let child = "workflow: child\nnodes: { it: { end: { result: text, pages: 3 } } }\n";
     let main = "workflow: main\nnodes: { it: { trigger: child, then: end } }\noutput: '= it'\n";

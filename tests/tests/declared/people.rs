@@ -84,8 +84,7 @@ nodes:
   paid: { end: 'paid, as {{ ok.by }} said' }
 output: not paid
 ";
-    let main = main.replace("[yes, no]", "['yes', 'no']");
-    let (mut simulation, run) = begin(app(&[AGENTS, &main]), json!({ "sum": 3 }));
+    let (mut simulation, run) = begin(app(&[AGENTS, main]), json!({ "sum": 3 }));
     assert_eq!(answer(&mut simulation, &["yes"]), ["Pay 3?"]);
     assert_eq!(result(&mut simulation, &run), json!("paid, as ann said"));
 }

@@ -3,7 +3,7 @@
 use super::said;
 use rejoin::testkit::Dialogue;
 use rejoin::time::{minutes, seconds};
-use rejoin::{Agent, Answer, Builder, Context, Failure, Job, Results, Tagged, Task, Turn, Workflow};
+use rejoin::{Agent, Answer, Builder, Context, Failure, Grant, Job, Results, Tagged, Task, Turn, Workflow};
 use rejoin_tests::lives::{MAIN, builder};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn sales() -> Builder {
     };
     builder()
         .person("ann")
-        .agent(Agent::named("sales").grant_when("draft-sales-proposal", "a full proposal is asked for"))
+        .agent(Agent::named("sales").grant(Grant::of("draft-sales-proposal").when("a full proposal is asked for")))
         .job(&SALES, |ctx: Context, turn: Turn| async move {
             let Some(account) = turn.text().strip_prefix("draft a full proposal for ").map(str::to_owned) else {
                 return Ok("Tell me about the account.".to_owned());

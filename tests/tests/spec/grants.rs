@@ -2,7 +2,7 @@
 
 use super::{code, run, runs_of, said};
 use rejoin::testkit::World;
-use rejoin::{Agent, Context, Event, Failure, Job, Rejection, TriggerError, Workflow};
+use rejoin::{Agent, Context, Event, Failure, Grant, Job, Rejection, TriggerError, Workflow};
 use rejoin_tests::lives::{MAIN, builder, failure, start};
 use serde_json::json;
 
@@ -274,7 +274,7 @@ fn spec_c1_an_agent_sees_what_it_may_call_and_when_to_use_it() {
     let app = builder()
         .agent(
             Agent::named("chief")
-                .grant_when("refund", "somebody wants their money")
+                .grant(Grant::of("refund").when("somebody wants their money"))
                 .grant_department("desk")
                 .grant("gone"),
         )

@@ -24,8 +24,9 @@ pub(super) struct Handed {
 }
 
 impl Folder {
-    pub(super) fn new() -> Result<Folder, Failure> {
-        Ok(Folder(tempfile::Builder::new().prefix("rejoin-").tempdir().map_err(|error| not_kept(&error))?))
+    /// In this place, which is there.
+    pub(super) fn new(place: &Path) -> Result<Folder, Failure> {
+        tempfile::tempdir_in(place).map(Folder).map_err(|error| not_kept(&error))
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -1,6 +1,7 @@
 //! What a program says: lines on stdout, some of which have a meaning, and the end of its stderr.
 
-use super::super::answer::{Answer, Artefact, Spent};
+use super::super::answer::{Answer, Artefact, Handoff, Next, Spent, Transfer};
+use super::super::progress::Telling;
 use super::super::redact::Redactor;
 use super::super::trouble::{failure, lasting, word};
 use rejoin::Failure;
@@ -19,7 +20,8 @@ const USAGE: std::ops::RangeInclusive<i32> = 64..=78;
 /// What was said on stdout so far.
 pub(super) struct Heard {
     redactor: Redactor,
-    run: String,
+    /// Where progress goes.
+    progress: Telling,
     /// How much more may be said.
     left: usize,
     line: Vec<u8>,
@@ -63,14 +65,16 @@ enum Line {
     Artefact(Artefact),
     Usage(Spent),
     Result(Value),
+    Handoff(Handoff),
+    Transfer(Transfer),
     Error(Told),
 }
 
 impl Heard {
-    pub(super) fn new(most: usize, redactor: Redactor, run: String) -> Heard {
+    pub(super) fn new(most: usize, redactor: Redactor, progress: Telling) -> Heard {
         Heard {
             redactor,
-            run,
+            progress,
             left: most,
             line: Vec::new(),
             lines: 0,
@@ -113,12 +117,14 @@ impl Heard {
         let Some(value) = control(line) else { return false };
         match serde_json::from_value(value) {
             Ok(Line::Progress(value)) => {
-                tracing::info!(run = self.run, progress = %self.redactor.value(value), "the program works");
+                self.progress.tell(self.redactor.value(value));
             }
             Ok(Line::Emit(piece)) => self.answer.pieces.push(piece),
             Ok(Line::Artefact(artefact)) => self.answer.artefacts.push(artefact),
             Ok(Line::Usage(spent)) => self.answer.usage = self.answer.usage.plus(spent),
             Ok(Line::Result(result)) => (self.answer.result, self.has_result) = (result, true),
+            Ok(Line::Handoff(handoff)) => self.answer.next = Some(Next::Handoff(handoff)),
+            Ok(Line::Transfer(transfer)) => self.answer.next = Some(Next::Transfer(transfer)),
             Ok(Line::Error(told)) => self.told = Some(told),
             Err(error) => drop(self.bad.get_or_insert_with(|| format!("line {}: {error}", self.lines))),
         }
@@ -153,7 +159,7 @@ fn control(line: &[u8]) -> Option<Value> {
     }
     let value: Value = serde_json::from_slice(line).ok()?;
     let fields = value.as_object().filter(|fields| fields.len() == 1)?;
-    let known = ["progress", "emit", "artefact", "usage", "result", "error"];
+    let known = ["progress", "emit", "artefact", "usage", "result", "handoff", "transfer", "error"];
     fields.keys().all(|name| known.contains(&name.as_str())).then_some(value)
 }
 

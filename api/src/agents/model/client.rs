@@ -4,21 +4,23 @@ use super::stream::{Broken, Reading};
 use super::wire::{Answer, Request, error_text};
 use super::{AgentError, ModelAgent};
 use crate::agents::secret::SecretRef;
-use crate::outside::{Outside, Refused};
+use crate::outside;
 use rejoin::Failure;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Whoever answers for a model: an endpoint, or what a test puts in its place.
 pub(super) trait Transport: Send + Sync {
-    /// Asks. The same key is the same request, sent again.
-    fn ask(&self, key: String, request: Request) -> Asking;
+    /// Asks. The same key is the same request, sent again; `hear` is told of the text while it comes.
+    fn ask(&self, key: String, request: Request, hear: Hear) -> Asking;
 }
+
+/// Who hears a text while it comes: the whole of it so far.
+pub(super) type Hear = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// An answer that is on its way.
 pub(super) type Asking = Pin<Box<dyn Future<Output = Result<Answer, Denied>> + Send>>;
@@ -61,11 +63,11 @@ impl Endpoint {
 }
 
 impl Transport for Endpoint {
-    fn ask(&self, key: String, request: Request) -> Asking {
+    fn ask(&self, key: String, request: Request, hear: Hear) -> Asking {
         let parts = self.parts.clone();
         Box::pin(async move {
             match &*parts {
-                Ok(parts) => parts.ask(&key, &request).await,
+                Ok(parts) => parts.ask(&key, &request, &*hear).await,
                 Err(error) => Err(Failure::business("model-endpoint", error.to_string()).into()),
             }
         })
@@ -75,14 +77,12 @@ impl Transport for Endpoint {
 impl Parts {
     fn new(agent: &ModelAgent) -> Result<Parts, AgentError> {
         let url = agent.endpoint()?;
-        // A redirect would carry the key elsewhere, and a proxy of the system is not what the agent was given.
-        let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(agent.timeout);
-        let client = if agent.allow_inner { client } else { client.dns_resolver(Outside) };
-        let client = client.build().map_err(|source| AgentError::Client { agent: agent.name.clone(), source })?;
+        let client = outside::client(agent.allow_inner).timeout(agent.timeout).build();
+        let client = client.map_err(|source| AgentError::Client { agent: agent.name.clone(), source })?;
         Ok(Parts { client, url, secret: agent.key.clone() })
     }
 
-    async fn ask(&self, key: &str, request: &Request) -> Result<Answer, Denied> {
+    async fn ask(&self, key: &str, request: &Request, hear: &(dyn Fn(&str) + Send + Sync)) -> Result<Answer, Denied> {
         let secret = self.secret.as_ref().map(SecretRef::resolve).transpose()?;
         let asking = self.client.post(self.url.clone()).header("Idempotency-Key", key).json(request);
         let asking = match &secret {
@@ -93,16 +93,18 @@ impl Parts {
         if response.status() != StatusCode::OK {
             return Err(refused(response, secret.as_deref()).await);
         }
-        read(response).await.map_err(|failure| redacted(failure, secret.as_deref()).into())
+        read(response, hear).await.map_err(|failure| redacted(failure, secret.as_deref()).into())
     }
 }
 
 /// The answer, or a failure that another attempt may mend.
-async fn read(mut response: Response) -> Result<Answer, Failure> {
+async fn read(mut response: Response, hear: &(dyn Fn(&str) + Send + Sync)) -> Result<Answer, Failure> {
     let sort = response.headers().get(CONTENT_TYPE).and_then(|sort| sort.to_str().ok());
     let mut reading = Reading::new(sort.is_some_and(|sort| sort.contains("event-stream")));
     while let Some(bytes) = response.chunk().await.map_err(unreachable)? {
-        if reading.feed(&bytes)? {
+        let ends = reading.feed(&bytes)?;
+        hear(reading.text());
+        if ends {
             break;
         }
     }
@@ -112,12 +114,8 @@ async fn read(mut response: Response) -> Result<Answer, Failure> {
 /// Why an endpoint could not be reached, or went away: transient, unless it lies where it must not.
 fn unreachable(error: reqwest::Error) -> Failure {
     let error = error.without_url();
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
-    while let Some(known) = cause {
-        if let Some(inner) = known.downcast_ref::<Refused>() {
-            return Failure::business("model-endpoint", inner.to_string());
-        }
-        cause = known.source();
+    if let Some(refused) = outside::refusal(&error) {
+        return Failure::business("model-endpoint", refused.to_string());
     }
     if error.is_body() || error.is_decode() { Broken::Off.into() } else { error.into() }
 }

@@ -1,13 +1,17 @@
 //! The loop: ask the model, do what it wants, tell it what came of that, until it answers.
 
 use super::ModelAgent;
-use super::client::{Denied, Transport};
+use super::client::{Denied, Hear, Transport};
 use super::prompt::{Occasion, Opening};
-use super::tools::{Becomes, Toolbox, Wish};
+use super::tools::{Becomes, Wish, toolbox, wishes};
 use super::wire::{self, Message, Request, StreamOptions, Tokens, schema_format};
-use rejoin::{Answer, Attempt, Context, Either, Failure, RetryPolicy, Usage, join, join_all, select, time::days};
+use crate::agents::progress::Telling;
+use crate::agents::toolbox::Toolbox;
+use crate::endpoint::Door;
+use rejoin::{Answer, Attempt, Call, Context, Failure, RetryPolicy, Usage, join, join_all};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +19,15 @@ use std::time::Duration;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// How much of what a model is saying is told, in bytes: its end.
+const TAIL: usize = 80;
+
 /// An agent, and who answers for its model.
 pub(super) struct Desk {
     pub(super) agent: ModelAgent,
     pub(super) transport: Arc<dyn Transport>,
+    /// The way to whoever watches.
+    pub(super) door: Option<Door>,
 }
 
 /// One turn of a model, as it is recorded.
@@ -36,6 +45,9 @@ struct Stop {
     code: String,
     message: String,
 }
+
+/// What a model is told that came of a wish, with the place of that.
+type Told<'a> = Pin<Box<dyn Future<Output = (usize, String)> + 'a>>;
 
 /// What one turn of a model is asked with.
 struct Asked {
@@ -82,6 +94,23 @@ impl Desk {
         }
     }
 
+    /// Tells whoever watches the end of what the model says.
+    async fn hear(&self, attempt: &Attempt) -> Hear {
+        let engine = match &self.door {
+            Some(door) => door.engine().await,
+            None => None,
+        };
+        let Some(engine) = engine else { return Arc::new(|_| {}) };
+        let telling = Telling::of(&engine, attempt);
+        Arc::new(move |text| {
+            let end = text.trim_end();
+            let first = end.floor_char_boundary(end.len().saturating_sub(TAIL));
+            if !end.is_empty() {
+                telling.tell(end[first..].into());
+            }
+        })
+    }
+
     /// Asks the model once: one recorded step.
     async fn turn(
         self: &Arc<Desk>,
@@ -91,7 +120,8 @@ impl Desk {
         number: u32,
         spent: u64,
     ) -> Result<Said, Failure> {
-        let toolbox = Toolbox::new(&ctx.callable(), !self.agent.persons.is_empty(), occasion.is_turn());
+        let asks_persons = !self.agent.persons.is_empty();
+        let toolbox = toolbox(&ctx.callable(), ctx.subagents_allowed(), asks_persons, occasion.is_turn());
         let asked = Asked { desk: self.clone(), occasion: occasion.clone(), toolbox, since, number, spent };
         let asked = Arc::new(asked);
         let policy = RetryPolicy {
@@ -115,32 +145,41 @@ impl Desk {
         }
         let mut told: Vec<String> = wishes.iter().map(refusal).collect();
         if wishes.iter().any(Wish::waits) {
-            // A call may be cancelled by itself, which is an answer; a timer only with the run, which then asks no model any more.
-            match select(ctx.sleep(days(365)), self.results(ctx, wishes)).await {
-                Either::First(Err(cancelled)) => return Err(cancelled),
-                Either::First(Ok(())) => {
-                    return Err(Failure::business("tools-timeout", "the tools did not answer within a year"));
-                }
-                Either::Second(results) => results?.into_iter().for_each(|(place, text)| told[place] = text),
+            let results = self.results(ctx, wishes).await?;
+            // A call may be cancelled by itself, which is an answer; with the run, no model is asked any more.
+            if let Some(cancelled) = ctx.cancellation() {
+                return Err(cancelled);
             }
+            results.into_iter().for_each(|(place, text)| told[place] = text);
         }
         Ok(Some(told))
     }
 
     /// What came of calls and questions, with the places of their wishes.
     async fn results(&self, ctx: &Context, wishes: &[Wish]) -> Result<Vec<(usize, String)>, Failure> {
-        let (mut calls, mut questions) = (Vec::new(), Vec::new());
+        let mut calls = Vec::new();
+        let mut others: Vec<Told<'_>> = Vec::new();
         let mut group = ctx.group("tools");
         for (place, wish) in wishes.iter().enumerate() {
             match &wish.becomes {
-                Becomes::Call { name, job } => {
+                Becomes::Call { name, job, limit } => {
                     let call = ctx.tool_call(name, job.as_deref(), Value::Object(wish.arguments.clone()));
+                    let call = limit.iter().copied().fold(call, Call::timeout);
                     group.add(format!("{place} {name}"), call);
                     calls.push((place, wish));
                 }
                 Becomes::Question { question, answers } => {
                     let question = ctx.approval(question).answers(answers).persons(&self.agent.persons);
-                    questions.push(async move { (place, wish.decided(question.await)) });
+                    others.push(Box::pin(async move { (place, wish.decided(question.await)) }));
+                }
+                Becomes::Subagents { tasks } => {
+                    let part = |(name, task): &(String, String)| {
+                        let asked = ctx.task(&self.agent.name, task).subagent().into_future();
+                        let name = name.clone();
+                        async move { (name, asked.await) }
+                    };
+                    let parts = join_all(tasks.iter().map(part).collect::<Vec<_>>());
+                    others.push(Box::pin(async move { (place, wish.gathered(parts.await)) }));
                 }
                 Becomes::Nothing { .. } | Becomes::Transfer { .. } | Becomes::HandOff { .. } => {}
             }
@@ -149,7 +188,7 @@ impl Desk {
             // A group of none would be an event that says nothing.
             if calls.is_empty() { Ok(None) } else { group.collect().await.map(Some) }
         };
-        let (answers, mut results) = join((called, join_all(questions))).await;
+        let (answers, mut results) = join((called, join_all(others))).await;
         let answers = answers?;
         let answers = answers.iter().flat_map(|answers| answers.iter().map(|(_, answer)| answer));
         results.extend(calls.into_iter().zip(answers).map(|((place, wish), answer)| (place, wish.answered(answer))));
@@ -171,7 +210,8 @@ impl Asked {
     async fn ask(self: Arc<Asked>, attempt: Attempt) -> Result<Said, Failure> {
         let request = self.request()?;
         let size = serde_json::to_vec(&request)?.len();
-        match self.desk.transport.ask(attempt.idempotency_key(), request).await {
+        let hear = self.desk.hear(&attempt).await;
+        match self.desk.transport.ask(attempt.idempotency_key(), request, hear).await {
             Ok(answer) => Ok(self.said(answer, size)),
             Err(Denied { failure, after }) => {
                 // A step cannot say when it is to be tried again, so this attempt lasts until the endpoint wants to be asked.
@@ -191,7 +231,7 @@ impl Asked {
         Ok(Request {
             model: agent.model.clone(),
             messages,
-            tools: self.toolbox.shown(),
+            tools: self.toolbox.shown().cloned().map(wire::Tool::from).collect(),
             temperature: agent.temperature,
             response_format: schema.and_then(schema_format),
             stream: true,
@@ -200,7 +240,7 @@ impl Asked {
     }
 
     fn said(&self, answer: wire::Answer, asked_bytes: usize) -> Said {
-        let wishes = self.toolbox.wishes(&answer.calls);
+        let wishes = wishes(&self.toolbox, &answer.calls);
         let tokens = answer.tokens.unwrap_or_else(|| guessed(asked_bytes, &answer));
         let stop = self.stop(&answer, &wishes, tokens);
         Said { text: answer.text, wishes, tokens, stop }
@@ -243,7 +283,7 @@ fn guessed(asked_bytes: usize, answer: &wire::Answer) -> Tokens {
 impl Wish {
     /// Whether something is begun for it that takes its time.
     fn waits(&self) -> bool {
-        matches!(self.becomes, Becomes::Call { .. } | Becomes::Question { .. })
+        matches!(self.becomes, Becomes::Call { .. } | Becomes::Subagents { .. } | Becomes::Question { .. })
     }
 }
 

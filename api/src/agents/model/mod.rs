@@ -14,6 +14,7 @@ mod wire;
 mod tests;
 
 use super::secret::SecretRef;
+use crate::endpoint::Door;
 use crate::outside::{self, Refused};
 use client::{Endpoint, Transport};
 use handler::Desk;
@@ -111,10 +112,8 @@ impl ModelAgent {
             "http" => return Err(AgentError::Plain { agent: agent(), url: shown }),
             _ => return Err(bad()),
         }
-        if !self.allow_inner {
-            let inner = |reason: Refused| AgentError::Inner { agent: agent(), url: shown, reason: reason.to_string() };
-            outside::check(&host).map_err(inner)?;
-        }
+        let inner = |reason: Refused| AgentError::Inner { agent: agent(), url: shown, reason: reason.to_string() };
+        outside::check(&url, self.allow_inner).map_err(inner)?;
         // What follows the path, such as the version of an API, stays.
         let path = format!("{}/chat/completions", url.path().trim_end_matches('/'));
         url.set_path(&path);
@@ -123,15 +122,16 @@ impl ModelAgent {
 }
 
 /// Registers an agent for all that an agent can be asked: jobs of any name, tasks, and turns of conversations.
-pub(crate) fn register(builder: Builder, agent: ModelAgent) -> Builder {
+/// What a model says is seen while it comes.
+pub(crate) fn register(builder: Builder, agent: ModelAgent, door: Door) -> Builder {
     let endpoint = Arc::new(Endpoint::new(&agent));
-    register_with(builder, agent, endpoint)
+    register_with(builder, agent, endpoint, Some(door))
 }
 
 /// As [`register`], with somebody else who answers for the model.
-fn register_with(builder: Builder, agent: ModelAgent, transport: Arc<dyn Transport>) -> Builder {
+fn register_with(builder: Builder, agent: ModelAgent, transport: Arc<dyn Transport>, door: Option<Door>) -> Builder {
     let name = interned(&agent.name);
-    let desk = Arc::new(Desk { agent, transport });
+    let desk = Arc::new(Desk { agent, transport, door });
     let (job, task, turn) = (desk.clone(), desk.clone(), desk);
     builder
         .job(&Job::of(name), move |ctx: Context, input| job.clone().answer(ctx, Opening::Job(input)))

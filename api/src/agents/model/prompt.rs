@@ -155,10 +155,7 @@ fn text(message: &rejoin::Message) -> String {
     {
         return task.complaint.as_ref().map_or(task.description, complained);
     }
-    match content.get("text").and_then(Value::as_str) {
-        Some(shown) if matches!(message.sort, Sort::Handoff | Sort::HandoffEnd) => shown.to_owned(),
-        _ => message.text(),
-    }
+    message.text()
 }
 
 fn complained(complaint: &Complaint) -> String {

@@ -64,6 +64,11 @@ impl Reading {
         Ok(self.done)
     }
 
+    /// The text that has come so far.
+    pub(super) fn text(&self) -> &str {
+        &self.answer.text
+    }
+
     /// The answer, once its last byte has come.
     pub(super) fn finish(mut self) -> Result<Answer, Broken> {
         let rest = std::mem::take(&mut self.open);

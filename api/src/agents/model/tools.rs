@@ -4,40 +4,19 @@
 //! the answer, so that grants which change later do not change what has happened.
 
 use super::prompt::{DATA_BYTES, data};
-use super::wire::{Called, Tool, ToolCall};
-use rejoin::{Answer, Callable, Decision, Failure};
+use super::wire::{Called, ToolCall};
+use crate::agents::toolbox::{Means, Toolbox, divided, object};
+use rejoin::{Answer, Callable, Decision, Failure, TaskResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-
-/// The longest name that endpoints take for a tool.
-const LONGEST_NAME: usize = 64;
+use std::time::Duration;
 
 /// How many calls of one turn are made.
 const MOST_CALLS: usize = 64;
 
-/// The jobs of an agent that have inputs of their own.
-const TASK: &str = "task";
-const TURN: &str = "turn";
-
 const ASK: &str = "ask_person";
 const TRANSFER: &str = "transfer";
 const HAND_OFF: &str = "hand_off";
-
-/// The tools of one turn, by the names that the model knows them by.
-#[derive(Debug, Default)]
-pub(super) struct Toolbox {
-    tools: BTreeMap<String, (Means, Tool)>,
-}
-
-/// What a tool means.
-#[derive(Clone, Debug, PartialEq)]
-enum Means {
-    Call { name: String, job: Option<String> },
-    Ask,
-    Transfer { agents: Vec<String> },
-    HandOff,
-}
 
 /// Something that a model wants, and what it becomes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,8 +34,15 @@ pub(super) struct Wish {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Becomes {
-    /// A workflow is triggered, or an agent asked.
-    Call { name: String, job: Option<String> },
+    /// A workflow is triggered, or an agent asked, which may take so long; what was recorded before there were limits has none.
+    Call {
+        name: String,
+        job: Option<String>,
+        #[serde(default)]
+        limit: Option<Duration>,
+    },
+    /// Parts of the work are given to subagents, by name.
+    Subagents { tasks: Vec<(String, String)> },
     /// People are asked.
     Question { question: String, answers: Vec<String> },
     /// Another agent goes on with the conversation.
@@ -67,113 +53,72 @@ pub(super) enum Becomes {
     Nothing { code: String, message: String },
 }
 
-impl Toolbox {
-    /// The tools for what may be called; with persons, also for questions to them, and in a conversation, for handing that on.
-    pub(super) fn new(callable: &[Callable], asks_persons: bool, is_turn: bool) -> Toolbox {
-        let mut toolbox = Toolbox::default();
-        if asks_persons {
-            toolbox.add(ASK, Means::Ask, ASK_DESCRIPTION.to_owned(), ask_parameters());
+/// The tools for what may be called; with persons, also for questions to them, and in a conversation, for handing that on.
+pub(super) fn toolbox(callable: &[Callable], subagents: u32, asks_persons: bool, is_turn: bool) -> Toolbox {
+    let mut toolbox = Toolbox::new(callable, subagents);
+    if asks_persons {
+        toolbox.add(ASK, Means::Ask, ASK_DESCRIPTION.to_owned(), ask_parameters());
+    }
+    if is_turn {
+        let text = || json!({ "type": "string" });
+        let parameters = object(json!({ "message": text() }), &["message"]);
+        toolbox.add(HAND_OFF, Means::HandOff, HAND_OFF_DESCRIPTION.to_owned(), parameters);
+        let agents: Vec<String> = callable.iter().filter(|one| one.is_agent).map(|one| one.name.clone()).collect();
+        if !agents.is_empty() {
+            let properties = json!({ "agent": { "type": "string", "enum": agents }, "note": text() });
+            let parameters = object(properties, &["agent", "note"]);
+            toolbox.add(TRANSFER, Means::Transfer { agents }, TRANSFER_DESCRIPTION.to_owned(), parameters);
         }
-        if is_turn {
-            let text = || json!({ "type": "string" });
-            let parameters = object(json!({ "message": text() }), &["message"]);
-            toolbox.add(HAND_OFF, Means::HandOff, HAND_OFF_DESCRIPTION.to_owned(), parameters);
-            let agents: Vec<String> = callable.iter().filter(|one| one.is_agent).map(|one| one.name.clone()).collect();
-            if !agents.is_empty() {
-                let parameters = object(
-                    json!({ "agent": { "type": "string", "enum": agents }, "note": text() }),
-                    &["agent", "note"],
-                );
-                toolbox.add(TRANSFER, Means::Transfer { agents }, TRANSFER_DESCRIPTION.to_owned(), parameters);
+    }
+    toolbox
+}
+
+/// What calls become.
+pub(super) fn wishes(toolbox: &Toolbox, calls: &[ToolCall]) -> Vec<Wish> {
+    let alone = calls.len() == 1;
+    calls.iter().enumerate().map(|(place, call)| wish(toolbox, call, alone, place)).collect()
+}
+
+fn wish(toolbox: &Toolbox, call: &ToolCall, alone: bool, place: usize) -> Wish {
+    let Called::Function { name, arguments } = &call.called;
+    let (arguments, becomes) = match read(arguments) {
+        Ok(arguments) if place < MOST_CALLS => {
+            let becomes = becomes(toolbox, name, &arguments, alone);
+            (arguments, becomes.unwrap_or_else(|nothing| nothing))
+        }
+        Ok(_) => (Map::new(), nothing("too-many-calls", format!("one turn makes {MOST_CALLS} calls at most"))),
+        Err(nothing) => (Map::new(), nothing),
+    };
+    Wish { id: call.id.clone(), tool: name.clone(), arguments, becomes }
+}
+
+fn becomes(toolbox: &Toolbox, tool: &str, arguments: &Map<String, Value>, alone: bool) -> Result<Becomes, Becomes> {
+    let unknown = || nothing("unknown-tool", format!("there is no tool {tool:?}; there are: {}", toolbox.names()));
+    let means = toolbox.means(tool).ok_or_else(unknown)?;
+    let text = |name: &str| {
+        let text = arguments.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+        text.map(str::to_owned).ok_or_else(|| nothing("bad-arguments", format!("{name:?} must be a text")))
+    };
+    if matches!(means, Means::Transfer { .. } | Means::HandOff) && !alone {
+        return Err(nothing("not-alone", format!("{tool} ends your turn; call it without other tools beside it")));
+    }
+    match means {
+        Means::Call { name, job, limit } => {
+            Ok(Becomes::Call { name: name.clone(), job: job.clone(), limit: Some(*limit) })
+        }
+        Means::Subagents => match divided(arguments.get("tasks")) {
+            Ok(tasks) => Ok(Becomes::Subagents { tasks }),
+            Err(message) => Err(nothing("bad-arguments", message)),
+        },
+        Means::Ask => Ok(Becomes::Question { question: text("question")?, answers: answers(arguments) }),
+        Means::HandOff => Ok(Becomes::HandOff { message: text("message")? }),
+        Means::Transfer { agents } => {
+            let agent = text("agent")?;
+            if !agents.contains(&agent) {
+                let message = format!("{agent:?} is none of the agents: {}", agents.join(", "));
+                return Err(nothing("bad-arguments", message));
             }
-        }
-        callable.iter().for_each(|one| toolbox.add_callable(one));
-        toolbox
-    }
-
-    /// What the model is shown.
-    pub(super) fn shown(&self) -> Vec<Tool> {
-        self.tools.values().map(|(_, tool)| tool.clone()).collect()
-    }
-
-    /// What calls become.
-    pub(super) fn wishes(&self, calls: &[ToolCall]) -> Vec<Wish> {
-        let alone = calls.len() == 1;
-        calls.iter().enumerate().map(|(place, call)| self.wish(call, alone, place)).collect()
-    }
-
-    /// A workflow is one tool. An agent is one for each of its jobs by name, or for the one without a name.
-    fn add_callable(&mut self, callable: &Callable) {
-        let Callable { name, description, when, jobs, .. } = callable;
-        let words = |of_job: &Option<String>| {
-            let when = when.as_ref().map(|when| format!("When to use it: {when}"));
-            let parts: Vec<String> = [description.clone(), of_job.clone(), when].into_iter().flatten().collect();
-            parts.join("\n")
-        };
-        let named: Vec<_> = jobs.iter().filter(|(job, _)| job != TURN).collect();
-        if named.is_empty() {
-            self.add(name, Means::Call { name: name.clone(), job: None }, words(&None), object(json!({}), &[]));
-        }
-        for (job, of_job) in named {
-            let parameters = match job.as_str() {
-                TASK => object(json!({ "description": { "type": "string" } }), &["description"]),
-                _ => object(json!({}), &[]),
-            };
-            let means = Means::Call { name: name.clone(), job: Some(job.clone()) };
-            self.add(&format!("{name}_{job}"), means, words(of_job), parameters);
-        }
-    }
-
-    /// Adds a tool under a name of its own, made of the signs that endpoints take.
-    fn add(&mut self, name: &str, means: Means, description: String, parameters: Value) {
-        let plain = |sign: char| if sign.is_ascii_alphanumeric() || "_-".contains(sign) { sign } else { '_' };
-        let wanted: String = name.chars().map(plain).collect();
-        let numbered = |number: usize| {
-            let end = if number == 1 { String::new() } else { format!("_{number}") };
-            format!("{}{end}", &wanted[..wanted.len().min(LONGEST_NAME - end.len())])
-        };
-        let free = (1..).map(numbered).find(|name| !name.is_empty() && !self.tools.contains_key(name));
-        let name = free.unwrap_or_default();
-        let tool = Tool::Function { name: name.clone(), description, parameters };
-        self.tools.insert(name, (means, tool));
-    }
-
-    fn wish(&self, call: &ToolCall, alone: bool, place: usize) -> Wish {
-        let Called::Function { name, arguments } = &call.called;
-        let (arguments, becomes) = match read(arguments) {
-            Ok(arguments) if place < MOST_CALLS => {
-                let becomes = self.becomes(name, &arguments, alone);
-                (arguments, becomes.unwrap_or_else(|nothing| nothing))
-            }
-            Ok(_) => (Map::new(), nothing("too-many-calls", format!("one turn makes {MOST_CALLS} calls at most"))),
-            Err(nothing) => (Map::new(), nothing),
-        };
-        Wish { id: call.id.clone(), tool: name.clone(), arguments, becomes }
-    }
-
-    fn becomes(&self, tool: &str, arguments: &Map<String, Value>, alone: bool) -> Result<Becomes, Becomes> {
-        let known = || self.tools.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let unknown = || nothing("unknown-tool", format!("there is no tool {tool:?}; there are: {}", known()));
-        let (means, _) = self.tools.get(tool).ok_or_else(unknown)?;
-        let text = |name: &str| {
-            let text = arguments.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
-            text.map(str::to_owned).ok_or_else(|| nothing("bad-arguments", format!("{name:?} must be a text")))
-        };
-        if matches!(means, Means::Transfer { .. } | Means::HandOff) && !alone {
-            return Err(nothing("not-alone", format!("{tool} ends your turn; call it without other tools beside it")));
-        }
-        match means {
-            Means::Call { name, job } => Ok(Becomes::Call { name: name.clone(), job: job.clone() }),
-            Means::Ask => Ok(Becomes::Question { question: text("question")?, answers: answers(arguments) }),
-            Means::HandOff => Ok(Becomes::HandOff { message: text("message")? }),
-            Means::Transfer { agents } => {
-                let agent = text("agent")?;
-                if !agents.contains(&agent) {
-                    let message = format!("{agent:?} is none of the agents: {}", agents.join(", "));
-                    return Err(nothing("bad-arguments", message));
-                }
-                Ok(Becomes::Transfer { agent, note: text("note")? })
-            }
+            Ok(Becomes::Transfer { agent, note: text("note")? })
         }
     }
 }
@@ -204,6 +149,19 @@ impl Wish {
         self.answered(&decision.map(told).into())
     }
 
+    /// What it is told that came of the parts of its work.
+    pub(super) fn gathered(&self, parts: Vec<(String, Result<TaskResult, Failure>)>) -> String {
+        let told = |(name, done): (String, Result<TaskResult, Failure>)| match done {
+            Ok(done) => (name, json!({ "status": "completed", "answer": done.output })),
+            Err(failure) => {
+                let status = Answer::<()>::Failed(failure.clone()).status();
+                (name, json!({ "status": status, "code": failure.code(), "message": failure.message() }))
+            }
+        };
+        let parts: Map<String, Value> = parts.into_iter().map(told).collect();
+        data(json!({ "tool": self.tool, "status": "completed" }), Value::Object(parts))
+    }
+
     /// What it is told of a call that came to nothing.
     pub(super) fn failed(&self, status: &str, code: &str, message: &str) -> String {
         let message = &message[..message.floor_char_boundary(DATA_BYTES)];
@@ -231,11 +189,6 @@ fn answers(arguments: &Map<String, Value>) -> Vec<String> {
     if offered.is_empty() { vec!["yes".to_owned(), "no".to_owned()] } else { offered }
 }
 
-/// The schema of arguments. Other members are allowed: what a workflow takes is not known here.
-fn object(properties: Value, required: &[&str]) -> Value {
-    json!({ "type": "object", "properties": properties, "required": required })
-}
-
 fn ask_parameters() -> Value {
     let answers = json!({ "type": "array", "items": { "type": "string" }, "description": "What they choose from." });
     object(json!({ "question": { "type": "string" }, "answers": answers }), &["question", "answers"])
@@ -251,69 +204,36 @@ const TRANSFER_DESCRIPTION: &str =
 mod tests {
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(7);
+
     fn callable(name: &str, jobs: &[&str]) -> Callable {
         let jobs: Vec<_> = jobs.iter().map(|job| ((*job).to_owned(), None)).collect();
-        let (description, when) = (Some("Does it.".to_owned()), Some("always".to_owned()));
-        Callable { name: name.into(), is_agent: !jobs.is_empty(), description, when, jobs }
+        let (name, timeout) = (name.into(), LIMIT);
+        Callable { name, is_agent: !jobs.is_empty(), description: None, when: None, timeout, input: None, jobs }
     }
 
     fn becomes(toolbox: &Toolbox, tool: &str, arguments: &str) -> Becomes {
-        toolbox.wishes(&[ToolCall::new("1", tool, arguments)]).remove(0).becomes
-    }
-
-    #[test]
-    fn names_are_plain_unique_and_lead_back() {
-        let long = "x".repeat(80);
-        let all = [
-            callable("pay.out", &[]),
-            callable("pay out", &[]),
-            callable("hand_off", &[]),
-            callable(&long, &[]),
-            callable(&format!("{long}y"), &[]),
-            callable("writer", &["draft", "turn", "task"]),
-        ];
-        let toolbox = Toolbox::new(&all, true, true);
-        let names: Vec<&str> = toolbox.tools.keys().map(String::as_str).collect();
-        let cut = "x".repeat(64);
-        let second = format!("{}_2", "x".repeat(62));
-        let mut expected = vec![
-            "ask_person",
-            "hand_off",
-            "hand_off_2",
-            "pay_out",
-            "pay_out_2",
-            "transfer",
-            "writer_draft",
-            "writer_task",
-            &cut,
-            &second,
-        ];
-        expected.sort_unstable();
-        assert_eq!(names, expected);
-        assert_eq!(becomes(&toolbox, "pay_out_2", ""), Becomes::Call { name: "pay out".into(), job: None });
-        let task = Becomes::Call { name: "writer".into(), job: Some("task".into()) };
-        assert_eq!(becomes(&toolbox, "writer_task", "{}"), task);
-        assert!(matches!(&toolbox.tools["pay_out"].1,
-            Tool::Function { description, .. } if description == "Does it.\nWhen to use it: always"));
+        wishes(toolbox, &[ToolCall::new("1", tool, arguments)]).remove(0).becomes
     }
 
     #[test]
     fn what_is_not_offered_is_no_tool() {
-        let toolbox = Toolbox::new(&[], false, false);
-        assert!(toolbox.shown().is_empty());
-        for tool in ["ask_person", "transfer", "hand_off", "refund"] {
+        let toolbox = toolbox(&[], 0, false, false);
+        assert!(toolbox.shown().next().is_none());
+        for tool in ["ask_person", "transfer", "hand_off", "subagents", "refund"] {
             assert!(matches!(becomes(&toolbox, tool, "{}"), Becomes::Nothing { code, .. } if code == "unknown-tool"));
         }
     }
 
     #[test]
     fn bad_arguments_start_nothing() {
-        let toolbox = Toolbox::new(&[callable("pay", &[]), callable("writer", &["turn"])], true, true);
+        let toolbox = toolbox(&[callable("pay", &[]), callable("writer", &["turn"])], 2, true, true);
         let bad = [
             ("pay", "[1]"),
             ("pay", "{"),
             ("pay", "\"x\""),
             ("ask_person", "{}"),
+            ("subagents", r#"{"tasks":{}}"#),
             ("hand_off", r#"{"message":" "}"#),
             ("transfer", r#"{"agent":"pay","note":"x"}"#),
         ];
@@ -324,14 +244,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_recorded_before_there_were_limits_is_read() {
+        let recorded = r#"{"id":"1","tool":"pay","arguments":{},"becomes":{"call":{"name":"pay","job":null}}}"#;
+        let wish: Wish = serde_json::from_str(recorded).unwrap();
+        assert_eq!(wish.becomes, Becomes::Call { name: "pay".into(), job: None, limit: None });
+    }
+
+    #[test]
     fn what_ends_the_turn_stands_alone() {
-        let toolbox = Toolbox::new(&[callable("pay", &[])], false, true);
+        let toolbox = toolbox(&[callable("pay", &[])], 0, false, true);
         let off = ToolCall::new("1", "hand_off", r#"{"message":"Wait."}"#);
-        assert!(!toolbox.wishes(std::slice::from_ref(&off))[0].goes_on());
-        let both = toolbox.wishes(&[off, ToolCall::new("2", "pay", "{}")]);
+        assert!(!wishes(&toolbox, std::slice::from_ref(&off))[0].goes_on());
+        let both = wishes(&toolbox, &[off, ToolCall::new("2", "pay", "{}")]);
         assert!(matches!(&both[0].becomes, Becomes::Nothing { code, .. } if code == "not-alone"));
-        assert_eq!(both[1].becomes, Becomes::Call { name: "pay".into(), job: None });
+        assert_eq!(both[1].becomes, Becomes::Call { name: "pay".into(), job: None, limit: Some(LIMIT) });
         let many = vec![ToolCall::new("1", "pay", "{}"); MOST_CALLS + 1];
-        assert!(matches!(&toolbox.wishes(&many)[MOST_CALLS].becomes, Becomes::Nothing { .. }));
+        assert!(matches!(&wishes(&toolbox, &many)[MOST_CALLS].becomes, Becomes::Nothing { .. }));
     }
 }

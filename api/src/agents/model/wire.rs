@@ -2,6 +2,7 @@
 //!
 //! Endpoints differ in details. What is sent is plain; in what is read, anything may be missing, and nothing unknown disturbs.
 
+use crate::agents::toolbox;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -51,6 +52,12 @@ pub(crate) enum Message {
 #[serde(tag = "type", content = "function", rename_all = "lowercase")]
 pub(crate) enum Tool {
     Function { name: String, description: String, parameters: Value },
+}
+
+impl From<toolbox::Tool> for Tool {
+    fn from(toolbox::Tool { name, description, parameters }: toolbox::Tool) -> Tool {
+        Tool::Function { name, description, parameters }
+    }
 }
 
 /// A call that a model wants.

@@ -300,6 +300,7 @@ fn participate(dice: &mut Dice<'_>) -> Command {
         name,
         terms: terms(dice),
         key: dice.name(),
+        subagents: dice.below(3) as u32,
         input: dice.payload(),
         timeout: dice.maybe_span(),
     }))

@@ -121,7 +121,7 @@ fn of_operations(kind: usize, dice: &mut Dice<'_>, now: Timestamp) -> Event {
 /// Something that happens to a conversation, with few turns, so that they meet.
 fn change(dice: &mut Dice<'_>) -> Change {
     let run = RunId([dice.byte() % 3; 16]);
-    match dice.below(11) {
+    match dice.below(13) {
         0 => Change::Opened(opening(dice)),
         1 => Change::Added(Message {
             speaker: dice.pick(&[Speaker::Anonymous, Speaker::User("a".into()), Speaker::Agent("b".into())]),
@@ -138,6 +138,8 @@ fn change(dice: &mut Dice<'_>) -> Change {
         7 => Change::AgentChanged { agent: dice.name(), run },
         8 => Change::ReviewAsked { run, op: dice.once_in(2).then(|| op(dice)) },
         9 => Change::ReviewClaimed { by: dice.name() },
+        10 => Change::Listens { run },
+        11 => Change::Ignores { run },
         _ => Change::ReviewEnded { by: dice.name(), note: dice.once_in(2).then(|| dice.payload()) },
     }
 }

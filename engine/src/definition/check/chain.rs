@@ -27,12 +27,13 @@ fn follow<'a>(
     found: &mut Diagnostics,
 ) {
     for target in targets(workflow) {
-        let Some(next) = project.workflow(&target.name) else { continue };
-        if *left == 0 || path.contains(&next.name.value.as_str()) {
+        let flow = || project.workflow(project.agent(&target.name)?.flow()?);
+        let Some(next) = project.workflow(&target.name).or_else(flow) else { continue };
+        if *left == 0 || path.contains(&target.name.value.as_str()) {
             continue;
         }
         *left -= 1;
-        path.push(&next.name.value);
+        path.push(&target.name.value);
         if path.len() > limit {
             let message = format!("depth {}: {}, and the limit is {limit}", path.len() - 1, path.join(" -> "));
             let help = "let one of them trigger less, or raise limits.depth in rejoin.yaml";

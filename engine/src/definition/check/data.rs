@@ -130,7 +130,7 @@ impl Checked<'_> {
             }
             Work::Task(assignment) => self.assignment(assignment, known),
             Work::Trigger(target) => self.target(target, known),
-            Work::Message { text, .. } => self.reads(text.reads(), &text.at, known),
+            Work::Message { text, .. } | Work::Ask { text, .. } => self.reads(text.reads(), &text.at, known),
             Work::Choice(branches) => branches.iter().for_each(|(_, it)| self.reads(it.reads(), &it.at, known)),
             Work::Parallel(branches) => branches.iter().for_each(|(_, body)| self.body(body, known)),
             Work::Each { items, item, body, .. } => {
@@ -168,7 +168,13 @@ impl Checked<'_> {
     }
 
     fn assignment(&mut self, assignment: &Assignment, known: &Known) {
-        self.reads(assignment.task.reads(), &assignment.task.at, known);
+        let Assignment { task, agent, .. } = assignment;
+        self.reads(task.reads(), &task.at, known);
+        if task.reads().iter().any(|path| path.first().is_some_and(|root| root == "metadata")) {
+            let message = format!("{:?} is told metadata, which is to go past every agent", agent.value);
+            let help = "leave it out: it goes with everything below by itself, and what the agent triggers has it if it declares it";
+            self.found.advise(Code::MetadataTold, task.at.clone(), message, help);
+        }
         assignment.metadata.iter().for_each(|(_, it)| self.reads(it.reads(), &it.at, known));
     }
 
@@ -211,6 +217,9 @@ impl Checked<'_> {
             let message = format!("{root:?} has no {first:?}");
             let help = match nearest(first, names.iter().copied()) {
                 Some(near) => format!("did you mean {near:?}?"),
+                None if names.is_empty() => {
+                    format!("workflow {:?} declares none: {root}: [{first}]", workflow.name.value)
+                }
                 None => format!("declare it: {root} of workflow {:?} has {}", workflow.name.value, names.join(", ")),
             };
             self.found.advise(Code::UnknownVariable, at.clone(), message, help);

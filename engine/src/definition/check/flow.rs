@@ -150,7 +150,7 @@ fn outcomes(unit: &Unit, found: &mut Diagnostics) {
     let simple = match &unit.work {
         Work::Choice(_) => vec![ELSE],
         Work::Approval(_) | Work::Stage(_) => Vec::new(),
-        Work::Signal { .. } => vec![COMPLETED, "late"],
+        Work::Signal { .. } | Work::Ask { .. } => vec![COMPLETED, "late"],
         _ => vec![COMPLETED],
     };
     for (route, _) in &unit.routes {

@@ -1,18 +1,22 @@
 //! Names that lead somewhere: agents, workflows, people, channels, departments.
 
 use super::super::diagnostic::{Code, Diagnostics};
-use super::super::model::{Assignment, Project, Question, Work, Workflow};
+use super::super::model::{Agent, Assignment, Project, Question, Work, Workflow};
 use super::super::read::nearest;
 use super::super::source::At;
 use super::{every, targets};
 
 pub(super) fn check(project: &Project, found: &mut Diagnostics) {
     for agent in &project.agents {
-        for (grant, _) in &agent.grants {
+        for grant in agent.grants.iter().map(|grant| &grant.name) {
             if project.workflow(grant).is_none() && project.agent(grant).is_none() {
                 let names = callable(project);
                 unknown(Code::GrantOfNothing, "a grant for", "workflow or agent", grant, names, found);
             }
+        }
+        if let Some(flow) = agent.flow().filter(|flow| project.workflow(flow).is_none()) {
+            let names = project.workflows.iter().map(|workflow| workflow.name.value.as_str());
+            unknown(Code::UnknownWorkflow, "this is answered by", "workflow", flow, names, found);
         }
         for department in &agent.departments {
             if !project.departments.iter().any(|(name, _)| name.value == department.value) {
@@ -62,7 +66,27 @@ fn unknown<'a>(
     found.advise(code, name.at.clone(), message, help);
 }
 
+/// Whether the agents that a workflow answers for are granted what it triggers.
+fn check_grants(project: &Project, workflow: &Workflow, found: &mut Diagnostics) {
+    for agent in project.answered_by(&workflow.name) {
+        let mut asked: Vec<&At<String>> = targets(workflow).into_iter().map(|target| &target.name).collect();
+        every(&workflow.units, &mut |unit| match &unit.work {
+            Work::Stage(stage) => asked.extend(stage.assign.iter().map(|it| &it.agent)),
+            Work::Task(it) => asked.push(&it.agent),
+            _ => {}
+        });
+        for name in asked.into_iter().filter(|name| !granted(project, agent, name)) {
+            let message = format!(
+                "{:?} answers for agent {:?}, which has no grant for this",
+                workflow.name.value, agent.name.value
+            );
+            found.advise(Code::MissingGrant, name.at.clone(), message, format!("grants: [{}]", name.value));
+        }
+    }
+}
+
 pub(super) fn check_workflow(project: &Project, workflow: &Workflow, found: &mut Diagnostics) {
+    check_grants(project, workflow, found);
     for target in targets(workflow) {
         match (project.workflow(&target.name), project.agent(&target.name)) {
             (None, None) => {
@@ -82,13 +106,23 @@ pub(super) fn check_workflow(project: &Project, workflow: &Workflow, found: &mut
             found.advise(Code::Recursion, target.name.at.clone(), message, help);
         }
     }
+    let answers = project.answered_by(&workflow.name).next().is_some();
     every(&workflow.units, &mut |unit| match &unit.work {
+        Work::Ask { text, .. } if !answers => {
+            let message = format!("nobody can answer here: {:?} answers for no agent", workflow.name.value);
+            let help = "declare an agent with flow: NAME of this workflow, or ask a person by approve";
+            found.advise(Code::NeedsUser, text.at.clone(), message, help);
+        }
         Work::Stage(stage) => {
             stage.assign.iter().for_each(|it| assignment(project, it, found));
             stage.questions().for_each(|it| question(project, it, found));
         }
         Work::Task(it) => assignment(project, it, found),
         Work::Approval(it) => question(project, it, found),
+        Work::Handoff(handoff) if project.persons.is_empty() => {
+            let message = "this asks people to take over, and the project declares none";
+            found.advise(Code::NobodyAsked, handoff.message.at.clone(), message, "persons: [NAME] in rejoin.yaml");
+        }
         Work::Message { to, from, .. } => {
             to.iter().for_each(|to| person(project, to, found));
             for agent in from.iter().filter(|agent| project.agent(agent).is_none()) {
@@ -105,6 +139,14 @@ pub(super) fn check_workflow(project: &Project, workflow: &Workflow, found: &mut
     });
 }
 
+fn granted(project: &Project, agent: &Agent, name: &str) -> bool {
+    let of = |members: &[At<String>]| members.iter().any(|member| member.value == name);
+    let has = |department: &At<String>| {
+        project.departments.iter().any(|(known, members)| known.value == department.value && of(members))
+    };
+    agent.grants.iter().any(|grant| grant.name.value == name) || agent.departments.iter().any(has)
+}
+
 fn assignment(project: &Project, assignment: &Assignment, found: &mut Diagnostics) {
     let Some(agent) = project.agent(&assignment.agent) else {
         let names = project.agents.iter().map(|agent| agent.name.value.as_str());
@@ -118,7 +160,7 @@ fn assignment(project: &Project, assignment: &Assignment, found: &mut Diagnostic
         let help = "grant it what it is to trigger: grants: [WORKFLOW]";
         found.advise(Code::MissingGrant, assignment.agent.at.clone(), message, help);
     }
-    let granted = agent.grants.iter().filter_map(|(name, _)| project.workflow(name));
+    let granted = agent.grants.iter().filter_map(|grant| project.workflow(&grant.name));
     for workflow in granted.filter(|workflow| workflow.requires_user) {
         let message = format!(
             "{:?} may trigger {:?} here, which needs the user of a conversation, and a task has none",

@@ -28,7 +28,7 @@ enum Names<'l> {
 impl<'l> Names<'l> {
     fn find(&'l self, wanted: &str) -> Option<&'l Value> {
         match self {
-            Names::Scope(scope) => scope.get(wanted),
+            Names::Scope(scope) => scope.get(wanted).map(|value| &**value),
             Names::Also { name, value, .. } if *name == wanted => Some(value),
             Names::Also { outer, .. } => outer.find(wanted),
         }

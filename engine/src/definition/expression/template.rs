@@ -6,8 +6,9 @@ mod tags;
 use super::budget::Limited;
 use super::{Flaw, RESULT, Scope, failure, guarded};
 use crate::Failure;
-use minijinja::value::{Serde, Value};
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+use minijinja::value::{Serde, Value, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, escape_formatter};
+use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -30,9 +31,24 @@ static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     language.set_auto_escape_callback(|_| AutoEscape::None);
     language.set_fuel(Some(FUEL));
     language.set_recursion_limit(BLOCKS);
+    language.set_formatter(written);
     filters::add(&mut language);
     language
 });
+
+/// What a value is as text: what is no text is JSON, which is what agents read.
+fn written(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            let text = serde_json::to_string(value)
+                .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
+            out.write_str(&text).map_err(Error::from)
+        }
+        ValueKind::Bool => out.write_str(if value.is_true() { "true" } else { "false" }).map_err(Error::from),
+        ValueKind::None => out.write_str("null").map_err(Error::from),
+        _ => escape_formatter(out, state, value),
+    }
+}
 
 /// A Jinja template: plain text, `{{ a value }}`, `{% for item in items %}`, `{% if it %}`, and a choice of filters.
 ///
@@ -71,17 +87,23 @@ impl Template {
     }
 
     fn rendered(&self, scope: &Scope) -> Result<String, String> {
-        let read: Scope = self
-            .reads
-            .iter()
-            .filter_map(|path| scope.get_key_value(path.first()?))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let read = self.read(scope);
         let template = self.language.get_template(NAME).map_err(|error| self.message(&error, scope))?;
         let mut text = Limited::default();
         let done = template.render_captured_to(Value::from(Serde(&read)), &mut text).map(|_| ());
         done.map_err(|error| self.message(&error, scope))?;
         String::from_utf8(text.0).map_err(|_| "it gives what is not a text".to_owned())
+    }
+
+    /// What it reads of the scope, and as little else as can be told before: all that the library is given is copied.
+    fn read(&self, scope: &Scope) -> Map<String, Json> {
+        let mut read = Map::new();
+        for path in &self.reads {
+            let Some((name, fields)) = path.split_first() else { continue };
+            let Some(whole) = scope.get(name.as_str()) else { continue };
+            keep(&mut read, name, whole, fields);
+        }
+        read
     }
 
     fn message(&self, error: &minijinja::Error, scope: &Scope) -> String {
@@ -123,9 +145,23 @@ fn line(text: &str, number: Option<usize>) -> std::ops::Range<usize> {
     start..start + line.trim_end_matches(['\n', '\r']).len()
 }
 
+/// Keeps a value's field at this path. Where there is none, the template may look for it in another way, and what is above is kept.
+fn keep(kept: &mut Map<String, Json>, name: &str, value: &Json, path: &[String]) {
+    let within = path.split_first().and_then(|(field, rest)| Some((field, value.as_object()?.get(field)?, rest)));
+    match (kept.get_mut(name), within) {
+        (Some(Json::Object(inner)), Some((field, value, rest))) => keep(inner, field, value, rest),
+        (None, Some((field, value, rest))) => {
+            let mut inner = Map::new();
+            keep(&mut inner, field, value, rest);
+            kept.insert(name.to_owned(), Json::Object(inner));
+        }
+        _ => drop(kept.insert(name.to_owned(), value.clone())),
+    }
+}
+
 /// Whether the scope has what stands at this path.
 fn stands(scope: &Scope, path: &[String]) -> bool {
     let Some((name, fields)) = path.split_first() else { return true };
-    let root = scope.get(name);
+    let root = scope.get(name.as_str()).map(|value| &**value);
     fields.iter().fold(root, |value, field| value.and_then(|value| value.get(field))).is_some()
 }

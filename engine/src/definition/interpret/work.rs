@@ -3,7 +3,7 @@
 use super::super::expression::Mapping;
 use super::super::model::{Handoff, Target, Unit, Work};
 use super::super::source::At;
-use super::scope::Scope;
+use super::scope::{Scope, visitor};
 use super::{COMPLETED, ELSE, Ended, Stop, stage};
 use crate::combine::{Unordered, join_all};
 use crate::context::Context;
@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::results::{Results, Tagged};
 use serde_json::{Map, Value, json};
 use std::pin::Pin;
+use std::time::Duration;
 
 /// The most items of a list that are worked on.
 const ITEMS: usize = 10_000;
@@ -18,7 +19,7 @@ const ITEMS: usize = 10_000;
 impl Work {
     /// Whether its end, however it came, is for the flow to look at.
     pub(super) fn tells_its_end(&self) -> bool {
-        matches!(self, Work::Trigger(_))
+        matches!(self, Work::Trigger(target) if target.own.is_none())
     }
 }
 
@@ -63,12 +64,9 @@ pub(super) async fn perform(
             gather(numbered, results, |values| values.into_iter().map(|(_, value)| value).collect())?
         }
         Work::Wait(length) => finished(ctx.sleep(*length).await.map(|()| Value::Null)),
+        Work::Ask { text, within } => ask(&text.render(scope.variables())?, *within, ctx).await,
         Work::Signal { name, within: None } => finished(ctx.signal::<Value>(name).await),
-        Work::Signal { name, within: Some(limit) } => match ctx.signal::<Value>(name).within(*limit).await {
-            Ok(Some(value)) => Ended::with(value),
-            Ok(None) => Ended::as_outcome("late", Value::Null),
-            Err(failure) => Ended::failed(failure),
-        },
+        Work::Signal { name, within: Some(limit) } => in_time(ctx.signal::<Value>(name).within(*limit).await),
         Work::Approval(question) => stage::ask(question, ctx, scope).await?,
         Work::Handoff(handoff) => hand_off(handoff, ctx, scope).await?,
         Work::Set(variables) => set(variables, scope)?,
@@ -82,6 +80,23 @@ pub(super) async fn perform(
 
 fn finished(result: Result<Value, Failure>) -> Ended {
     result.map_or_else(Ended::failed, Ended::with)
+}
+
+fn in_time(result: Result<Option<Value>, Failure>) -> Ended {
+    match result {
+        Ok(Some(value)) => Ended::with(value),
+        Ok(None) => Ended::as_outcome("late", Value::Null),
+        Err(failure) => Ended::failed(failure),
+    }
+}
+
+/// Asks in the conversation. What is said there next is the answer.
+async fn ask(question: &str, within: Option<Duration>, ctx: &Context) -> Ended {
+    match (ctx.ask::<Value>(question), within) {
+        (Ok(answer), None) => finished(answer.await),
+        (Ok(answer), Some(limit)) => in_time(answer.within(limit).await),
+        (Err(failure), _) => Ended::failed(failure),
+    }
 }
 
 /// The items of a list.
@@ -145,6 +160,11 @@ pub(super) async fn trigger(target: &Target, ctx: &Context, scope: &Scope) -> Re
     if target.shares_history {
         call = call.sharing_history();
     }
+    if target.shares_visitor {
+        for (name, value) in visitor(ctx)? {
+            call = call.visitor(name, &value);
+        }
+    }
     if target.inline {
         call = call.inline();
     }
@@ -161,7 +181,7 @@ fn sequence<'a>(body: &'a [Unit], ctx: &'a Context, scope: Scope) -> Sequence<'a
         let mut last = Ended::with(Value::Null);
         for unit in body {
             last = perform(unit, ctx, &mut scope, &mut results).await?;
-            if last.failure.is_some() && (ctx.is_cancelled() || !unit.work.tells_its_end()) {
+            if ctx.is_cancelled() || (last.failure.is_some() && !unit.work.tells_its_end()) {
                 break;
             }
             scope.note(&unit.name, &last);
@@ -170,7 +190,7 @@ fn sequence<'a>(body: &'a [Unit], ctx: &'a Context, scope: Scope) -> Sequence<'a
     })
 }
 
-/// The same for each item, so many at a time; in the order of the items.
+/// The same for each item, so many at a time; in the order of the items. Once the run is cancelled, none begins.
 async fn each(
     items: Vec<Value>,
     item: &str,
@@ -184,6 +204,7 @@ async fn each(
     let mut running = Unordered::new();
     loop {
         while running.len() < at_most
+            && !ctx.is_cancelled()
             && let Some((number, value)) = waiting.next()
         {
             let mut inner = scope.clone();

@@ -85,6 +85,21 @@ impl<'a> Fields<'a> {
         fits
     }
 
+    /// A number between those two.
+    pub(super) fn decimal(&mut self, field: &'static str, least: f64, most: f64) -> Option<f64> {
+        let node = self.get(field)?;
+        let Tree::Number(number) = &node.value else {
+            super::wrong(node, field, "a number", self.found);
+            return None;
+        };
+        let fits = number.as_f64().filter(|number| (least..=most).contains(number));
+        if fits.is_none() {
+            let message = format!("{field} is a number from {least} to {most}, and here stands {number}");
+            self.found.add(Code::TooLarge, node.at.clone(), message);
+        }
+        fits
+    }
+
     pub(super) fn duration(&mut self, field: &'static str) -> Option<Duration> {
         self.get(field).and_then(|node| super::duration(node, field, self.found))
     }

@@ -1,7 +1,7 @@
 //! What a project declares: agents, people, channels, limits.
 
 use super::super::diagnostic::{Code, Diagnostics};
-use super::super::model::{Agent, AgentKind, Channel, ChannelKind, Project, Secret};
+use super::super::model::{Agent, AgentKind, Channel, ChannelKind, Granted, Model, Project, Secret};
 use super::super::source::{At, Node, Tree};
 use super::fields::Fields;
 use super::{name, text};
@@ -16,10 +16,12 @@ const ATTEMPTS: u64 = 3;
 
 pub(super) fn read(node: &Node, project: &mut Project, found: &mut Diagnostics) {
     let Some(mut fields) = Fields::of(node, "a project", found) else { return };
-    project.name = fields.name("project");
-    project.main = fields.text("main");
+    project.name = fields.name("project").or(project.name.take());
+    project.main = fields.text("main").or(project.main.take());
     for (agent, node) in fields.entries("agents") {
         let agent = name(agent, fields.found);
+        // A file that comes later says who does it now.
+        project.agents.retain(|known| known.name.value != agent.value || known.name.at.file == agent.at.file);
         project.agents.extend(self::agent(agent, node, fields.found));
     }
     for (department, node) in fields.entries("departments") {
@@ -46,7 +48,6 @@ pub(super) fn read(node: &Node, project: &mut Project, found: &mut Diagnostics) 
         project.depth = limits.number("depth", 1, 32).map(|depth| At::new(depth as u32, at));
         limits.end();
     }
-    twice("agent", project.agents.iter().map(|agent| &agent.name), fields.found);
     twice("person", project.persons.iter(), fields.found);
     twice("channel", project.channels.iter().map(|channel| &channel.name), fields.found);
     fields.end();
@@ -65,9 +66,15 @@ pub(super) fn twice<'a>(sort: &str, names: impl Iterator<Item = &'a At<String>>,
 fn agent(name: At<String>, node: &Node, found: &mut Diagnostics) -> Option<Agent> {
     let mut fields = Fields::of(node, format!("agent {:?}", name.value), found)?;
     let kind = kind(&name, &mut fields);
+    if let (Some(AgentKind::Flow(_)), Some(_)) = (&kind, fields.get("subagents")) {
+        let message = "what a flow divides its work with is `parallel` and `each`; `subagents` are for programs, endpoints and models";
+        fields.found.add(Code::UnknownField, fields.place("subagents"), message.to_owned());
+    }
+    let grants = grants(&mut fields);
+    twice("grant", grants.iter().map(|grant| &grant.name), fields.found);
     let agent = Agent {
         describe: fields.plain("describe"),
-        grants: grants(&mut fields),
+        grants,
         departments: fields.texts("departments"),
         at_most: fields.number("at_most", 1, 1_000_000).map(|most| most as u32),
         subagents: fields.number("subagents", 0, 1_000).unwrap_or(0) as u32,
@@ -82,27 +89,64 @@ fn agent(name: At<String>, node: &Node, found: &mut Diagnostics) -> Option<Agent
     Some(agent)
 }
 
-/// What answers for it: exactly one thing.
-fn kind(name: &At<String>, fields: &mut Fields<'_>) -> Option<AgentKind> {
+/// The agent of a single step: a program or an address.
+pub(super) fn own(step: &At<String>, fields: &mut Fields<'_>) -> Option<Agent> {
+    let (command, http) = (command(fields), fields.get("http").and_then(|node| http(node, fields.found)));
+    Some(Agent {
+        name: step.clone(),
+        describe: None,
+        kind: command.or(http)?,
+        grants: Vec::new(),
+        departments: Vec::new(),
+        at_most: None,
+        subagents: 0,
+        metadata: Vec::new(),
+        timeout: fields.duration("timeout").unwrap_or(PATIENCE),
+        attempts: fields.number("attempts", 1, 1_000).unwrap_or(ATTEMPTS) as u32,
+        secrets: secrets(fields),
+    })
+}
+
+/// Declares the agents of single steps, which whoever answers by such a workflow may trigger.
+pub(super) fn declare_own(project: &mut Project, found: &mut Diagnostics) {
+    for workflow in project.workflows.clone() {
+        for own in workflow.own_agents() {
+            let answered = |agent: &&mut Agent| agent.flow().is_some_and(|flow| flow.value == workflow.name.value);
+            for agent in project.agents.iter_mut().filter(answered) {
+                agent.grants.push(Granted::of(own.name.clone()));
+            }
+            project.agents.push(own.clone());
+        }
+    }
+    twice("agent", project.agents.iter().map(|agent| &agent.name), found);
+}
+
+fn command(fields: &mut Fields<'_>) -> Option<AgentKind> {
     let environment = plain(fields, "env");
     let memory_bytes = fields.number("memory_mib", 1, 1 << 20).unwrap_or(2048) * MIB;
     let output_bytes = (fields.number("output_mib", 1, 64).unwrap_or(2) * MIB) as usize;
     let command = fields.get("command").map(|node| program(node, fields.found));
-    let command = command.map(|program| AgentKind::Command { program, environment, memory_bytes, output_bytes });
+    command.map(|program| AgentKind::Command { program, environment, memory_bytes, output_bytes })
+}
+
+/// What answers for it: exactly one thing.
+fn kind(name: &At<String>, fields: &mut Fields<'_>) -> Option<AgentKind> {
+    let command = command(fields);
     let http = fields.get("http").and_then(|node| http(node, fields.found));
     let model = fields.get("model").and_then(|node| model(node, fields.found));
+    let flow = fields.text("flow").map(AgentKind::Flow);
     let worker = fields.flag("worker").filter(|is| *is).map(|_| AgentKind::Worker);
     let rust = fields.flag("rust").filter(|is| *is).map(|_| AgentKind::Rust);
-    let mut kinds: Vec<AgentKind> = [command, http, model, worker, rust].into_iter().flatten().collect();
+    let mut kinds: Vec<AgentKind> = [command, http, model, flow, worker, rust].into_iter().flatten().collect();
     // One that is said not to answer does not.
-    let given = ["command", "http", "model", "worker", "rust"]
+    let given = ["command", "http", "model", "flow", "worker", "rust"]
         .into_iter()
         .filter(|field| fields.get(field).is_some_and(|node| node.value != Tree::Bool(false)))
         .count();
     match given {
         0 => {
             let message = format!("agent {:?} has nothing to answer with", name.value);
-            let help = "give it one of command, http, model, worker: true or rust: true";
+            let help = "give it one of command, http, model, flow, worker: true or rust: true";
             fields.found.advise(Code::NoAnswerer, name.at.clone(), message, help);
         }
         1 => {}
@@ -157,16 +201,18 @@ fn model(node: &Node, found: &mut Diagnostics) -> Option<AgentKind> {
     let mut fields = Fields::of(node, "model", found)?;
     let url = fields.need("url").and_then(|node| Some((text(node, "url", fields.found)?, node)));
     fields.need("name");
-    let kind = AgentKind::Model {
+    let model = Model {
         url: url.map(|(url, node)| address(&url, node, fields.found)).unwrap_or_default(),
         model: fields.plain("name").unwrap_or_default(),
         key: secret(&mut fields, "key"),
         instructions: fields.plain("instructions").unwrap_or_default(),
+        temperature: fields.decimal("temperature", 0.0, 2.0),
+        max_turns: fields.number("max_turns", 1, 1_000).map(|most| most as u32),
         token_budget: fields.number("token_budget", 1, u64::from(u32::MAX)),
         allow_inner: fields.flag("allow_inner").unwrap_or(false),
     };
     fields.end();
-    Some(kind)
+    Some(AgentKind::Model(model))
 }
 
 fn address(url: &str, node: &Node, found: &mut Diagnostics) -> String {
@@ -180,17 +226,17 @@ fn address(url: &str, node: &Node, found: &mut Diagnostics) -> String {
     url.to_owned()
 }
 
-fn grants(fields: &mut Fields<'_>) -> Vec<(At<String>, Option<String>)> {
+fn grants(fields: &mut Fields<'_>) -> Vec<Granted> {
     let items = fields.list("grants");
     let grant = |node: &Node, found: &mut Diagnostics| match &node.value {
         Tree::Map(_) => {
             let mut fields = Fields::of(node, "a grant", found)?;
             let name = fields.need("name").and_then(|node| text(node, "name", fields.found));
-            let when = fields.plain("when");
+            let (when, timeout) = (fields.plain("when"), fields.duration("timeout"));
             fields.end();
-            name.map(|name| (name, when))
+            name.map(|name| Granted { name, when, timeout })
         }
-        _ => text(node, "a grant", found).map(|name| (name, None)),
+        _ => text(node, "a grant", found).map(Granted::of),
     };
     items.into_iter().filter_map(|node| grant(node, fields.found)).collect()
 }

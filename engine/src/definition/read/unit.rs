@@ -5,7 +5,7 @@ use super::super::expression::Template;
 use super::super::model::{Assignment, Handoff, Question, Route, Stage, Target, Unit, Work};
 use super::super::source::{At, Node, Tree};
 use super::fields::Fields;
-use super::project::twice;
+use super::project::{self, twice};
 use super::{duration, expression, name, template, text, variable, workflow};
 
 /// How many nodes may stand in each other.
@@ -93,6 +93,15 @@ fn question(fields: &mut Fields<'_>, text: At<Template>, persons: Vec<At<String>
     read
 }
 
+fn signal(fields: &mut Fields<'_>) -> Option<At<String>> {
+    let name = fields.text("signal")?;
+    if name.value.is_empty() || name.value.starts_with('$') {
+        let message = format!("{:?} cannot be the name of a signal: what begins with $ is for the engine", name.value);
+        fields.found.add(Code::BadName, name.at.clone(), message);
+    }
+    Some(name)
+}
+
 /// Where it leads: a route for each outcome, and for the rest.
 fn leads(fields: &mut Fields<'_>) -> (Vec<(At<String>, Route)>, Option<Route>) {
     let entries = fields.entries("route");
@@ -126,15 +135,17 @@ fn target(name: At<String>, fields: &mut Fields<'_>) -> Target {
         timeout: fields.duration("timeout"),
         wait: fields.flag("wait").unwrap_or(true),
         shares_history: fields.flag("history").unwrap_or(false),
+        shares_visitor: fields.flag("visitor").unwrap_or(false),
         inline: false,
+        own: None,
         name,
     }
 }
 
 /// The fields of which each says what a node is.
-const KINDS: [&str; 13] = [
-    "trigger", "call", "task", "say", "choose", "parallel", "each", "wait", "signal", "approve", "handoff", "set",
-    "end",
+const KINDS: [&str; 16] = [
+    "trigger", "call", "task", "command", "http", "say", "ask", "choose", "parallel", "each", "wait", "signal",
+    "approve", "handoff", "set", "end",
 ];
 
 /// A node. Where it `leads` nowhere, the next one follows.
@@ -184,6 +195,7 @@ fn work(kind: &str, name: &At<String>, fields: &mut Fields<'_>, left: usize) -> 
             fields.need("agent");
             Work::Task(Box::new(assignment(fields, Some(name))?))
         }
+        "command" | "http" => direct(name, fields)?,
         "say" => Work::Message { text: fields.template("say")?, to: fields.text("to"), from: fields.text("from") },
         "choose" => choice(fields),
         "parallel" => {
@@ -197,7 +209,8 @@ fn work(kind: &str, name: &At<String>, fields: &mut Fields<'_>, left: usize) -> 
         }
         "each" => each(fields, left)?,
         "wait" => Work::Wait(fields.get("wait").and_then(|node| duration(node, "wait", fields.found))?),
-        "signal" => Work::Signal { name: fields.text("signal")?, within: fields.duration("within") },
+        "ask" => Work::Ask { text: fields.template("ask")?, within: fields.duration("within") },
+        "signal" => Work::Signal { name: signal(fields)?, within: fields.duration("within") },
         "approve" => {
             let text = fields.template("approve")?;
             let persons = fields.texts("persons");
@@ -210,6 +223,44 @@ fn work(kind: &str, name: &At<String>, fields: &mut Fields<'_>, left: usize) -> 
         "end" => Work::End(fields.mapping("end")?),
         _ => Work::Fail { code: fields.text("fail")?, message: fields.template("message") },
     })
+}
+
+/// A program or an address that nobody else asks.
+fn direct(name: &At<String>, fields: &mut Fields<'_>) -> Option<Work> {
+    let own = project::own(name, fields)?;
+    let target = Target {
+        name: name.clone(),
+        job: None,
+        input: fields.mapping("input"),
+        metadata: Vec::new(),
+        message: None,
+        timeout: None,
+        wait: true,
+        shares_history: false,
+        shares_visitor: false,
+        inline: false,
+        own: Some(Box::new(own)),
+    };
+    Some(Work::Trigger(Box::new(target)))
+}
+
+/// Names the agents of single steps by where they stand.
+pub(super) fn name_own(units: &mut [Unit], path: &str) {
+    for unit in units {
+        let path = format!("{path}.{}", unit.name.value);
+        match &mut unit.work {
+            Work::Trigger(target) => {
+                if let Some(own) = &mut target.own {
+                    (own.name.value, target.name.value) = (path.clone(), path);
+                }
+            }
+            Work::Parallel(branches) => {
+                branches.iter_mut().for_each(|(branch, body)| name_own(body, &format!("{path}.{}", branch.value)));
+            }
+            Work::Each { body, .. } => name_own(body, &path),
+            _ => {}
+        }
+    }
 }
 
 /// Another agent, with what it is shown of the conversation.

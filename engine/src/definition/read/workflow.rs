@@ -27,6 +27,9 @@ pub(super) fn read(node: &Node, source: &str, found: &mut Diagnostics) -> Option
     for (node_name, node) in nodes {
         units.extend(unit::node(variable(node_name, fields.found), node, true, fields.found));
     }
+    if let Some(workflow) = &workflow {
+        unit::name_own(&mut units, workflow);
+    }
     twice("stage or node", units.iter().map(|unit| &unit.name), fields.found);
     if is_empty {
         let message = "a workflow needs stages or nodes";

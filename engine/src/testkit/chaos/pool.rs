@@ -84,17 +84,15 @@ impl Pool {
         match input {
             Input::Trigger { id: run, commission, reply } => {
                 let input = commission.trigger.input.digest();
-                let told = move |answer: &Result<(), TriggerError>| {
-                    let answer = answer.clone().map_err(|error| refused_trigger(&error));
-                    Told::Triggered { run, input, answer }
+                let told = move |answer: &Result<(), TriggerError>| Told::Triggered {
+                    run,
+                    input,
+                    answer: answer.clone().map_err(|error| refused_trigger(&error)),
                 };
                 Input::Trigger { id: run, commission, reply: self.relay(reply, told) }
             }
             Input::Command { run, command, reply } => {
-                let signal = match &command {
-                    Command::Signal { id, .. } => Some(*id),
-                    _ => None,
-                };
+                let signal = if let Command::Signal { id, .. } = &command { Some(*id) } else { None };
                 let tree = matches!(&command, Command::Cancel { cause: Cause::Tree, .. });
                 let by_person = by_person(&command);
                 let told = move |answer: &Result<(), RunError>| {
@@ -126,9 +124,9 @@ impl Pool {
                 Input::Delete { run, reply: self.relay(reply, told) }
             }
             Input::Await { run, reply } => {
-                let told = move |answer: &Result<_, RunError>| {
-                    let answer = answer.as_ref().map(|outcome| format!("{outcome:?}"));
-                    Told::Ended { run, answer: answer.map_err(refused) }
+                let told = move |answer: &Result<_, RunError>| Told::Ended {
+                    run,
+                    answer: answer.as_ref().map(|outcome| format!("{outcome:?}")).map_err(refused),
                 };
                 Input::Await { run, reply: self.relay(reply, told) }
             }
@@ -138,6 +136,7 @@ impl Pool {
             other @ (Input::StepDone(_)
             | Input::Woken { .. }
             | Input::Worker(_)
+            | Input::Say { .. }
             | Input::Progress { .. }
             | Input::Stop { .. }) => other,
         }

@@ -4,7 +4,7 @@
 use super::{Histories, Report, end, events};
 use crate::history::Entry;
 use rejoin_machine::brief::{Brief, Thread};
-use rejoin_machine::conversation::{Change, Message, Opening, Sort};
+use rejoin_machine::conversation::{Change, MESSAGE, Message, Opening, Sort};
 use rejoin_machine::{Event, OpNo, Payload, RunId, SignalId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -59,6 +59,9 @@ struct Talk<'a> {
     replies: BTreeMap<RunId, u32>,
     review: Option<Option<&'a str>>,
     handed: Vec<(RunId, OpNo)>,
+    listening: VecDeque<RunId>,
+    /// The turn that must begin with the message that came last.
+    awaited: Option<RunId>,
 }
 
 impl<'a> Talk<'a> {
@@ -77,6 +80,8 @@ impl<'a> Talk<'a> {
             replies: BTreeMap::new(),
             review: None,
             handed: Vec::new(),
+            listening: VecDeque::new(),
+            awaited: None,
         }
     }
 
@@ -86,6 +91,10 @@ impl<'a> Talk<'a> {
                 report.say(id, format_args!("record {}: {} {what}", entry.version, change.name()));
             }
             self.take(change, entry.version, report);
+        }
+        if let Some(run) = self.awaited {
+            report
+                .say("E3", format_args!("a message is for turn {run}, which neither waits for it nor begins with it"));
         }
         let over = end(history).is_some();
         let open = self.waiting.iter().chain(&self.working).chain(&self.resting);
@@ -104,6 +113,12 @@ impl<'a> Talk<'a> {
         let held = self.review.is_some();
         match change {
             Change::Added(Message { id: Some(id), .. }) if self.ids.contains(id) => Some(("E10", "comes twice")),
+            Change::Added(Message { id: Some(_), run: Some(run), .. })
+                if self.listening.contains(run) && self.listening.back() != Some(run) =>
+            {
+                Some(("E12", "is heard by another run than the one that asked last"))
+            }
+            Change::Ignores { run } if !self.listening.contains(run) => Some(("E4", "of a run that did not listen")),
             Change::Joined { run, .. } if is_turn(run) || self.ended.contains(run) => Some(("E3", "joins twice")),
             Change::Admitted { .. } if held => Some(("E12", "while a person has the conversation")),
             Change::Admitted { .. } if self.working.is_some() => Some(("E12", "while another turn works")),
@@ -126,9 +141,11 @@ impl<'a> Talk<'a> {
             Change::Added(message) => {
                 self.messages += 1;
                 self.ids.extend(message.id);
+                self.answered(message, report);
                 self.heard(message, record, report);
             }
             Change::Joined { run, begins } => {
+                self.awaited = self.awaited.filter(|awaited| awaited != run);
                 self.waiting.push_back(*run);
                 self.joined(*run, begins.is_some(), record, report);
             }
@@ -145,7 +162,10 @@ impl<'a> Talk<'a> {
                 self.working = None;
                 self.resting.insert(*run);
             }
+            Change::Listens { run } => self.listening.push_back(*run),
+            Change::Ignores { run } => self.ignores(*run),
             Change::Ended { run } => {
+                self.listening.retain(|listening| listening != run);
                 self.waiting.retain(|waiting| waiting != run);
                 self.working = self.working.filter(|working| working != run);
                 self.resting.remove(run);
@@ -167,6 +187,28 @@ impl<'a> Talk<'a> {
                 }
             }
             Change::Opened(_) | Change::Interrupted { .. } | Change::AgentChanged { .. } => {}
+        }
+    }
+
+    fn ignores(&mut self, run: RunId) {
+        if let Some(at) = self.listening.iter().rposition(|listening| *listening == run) {
+            self.listening.remove(at);
+        }
+    }
+
+    /// A message that a run waits for reaches it.
+    fn answered(&mut self, message: &Message, report: &mut Report<'_>) {
+        let (Some(id), Some(run)) = (message.id, message.run) else { return };
+        if !self.listening.contains(&run) && !self.waiting.contains(&run) {
+            self.awaited.get_or_insert(run);
+        }
+        if self.listening.contains(&run) {
+            self.ignores(run);
+            // It comes in one batch with the message, so that no end of the run is an excuse.
+            let came = |event: &Event| matches!(event, Event::SignalReceived { id: came, .. } if *came == id);
+            if self.all.get(&run).is_some_and(|history| !events(history).any(|(_, event)| came(event))) {
+                report.say("E5", format_args!("run {run} waits for a message, and was not told of it"));
+            }
         }
     }
 
@@ -248,6 +290,7 @@ fn turn(run: RunId, history: &[Entry], all: &Histories, report: &mut Report<'_>)
         }
     }
     let Some(conversation) = all.get(&thread.conversation).filter(|history| opening(history).is_some()) else { return };
+    gave_up(run, history, conversation, report);
     let joined = |change: &Change| matches!(change, Change::Joined { run: joined, .. } if *joined == run);
     if thread.role.is_turn() && !changes(conversation).any(|(_, change)| joined(change)) && end(history).is_none() {
         report.say("E6", "its conversation does not know it");
@@ -266,6 +309,28 @@ fn turn(run: RunId, history: &[Entry], all: &Histories, report: &mut Report<'_>)
     let heard: Vec<Payload> = changes(conversation).filter_map(of_run).collect();
     if end(conversation).is_none() && !heard.iter().eq(said) {
         report.say("E3", "what it said, and what its conversation heard, differ");
+    }
+}
+
+/// A run that waits for a message no more is none that its conversation keeps the next one for.
+fn gave_up(run: RunId, history: &[Entry], conversation: &[Entry], report: &mut Report<'_>) {
+    let (mut open, mut delivered, mut closed) = (BTreeSet::new(), 0_usize, 0_usize);
+    for (_, event) in events(history) {
+        match event {
+            Event::SignalAwaited { op, name, .. } if name == MESSAGE => drop(open.insert(*op)),
+            Event::SignalDelivered { op, .. } => delivered += usize::from(open.remove(op)),
+            Event::SignalTimedOut { op } | Event::OperationDropped { op } => closed += usize::from(open.remove(op)),
+            _ => {}
+        }
+    }
+    let count = |is_it: &dyn Fn(&Change) -> bool| changes(conversation).filter(|(_, change)| is_it(change)).count();
+    let ignored = count(&|change| matches!(change, Change::Ignores { run: of } if *of == run));
+    let begun = count(&|change| matches!(change, Change::Joined { run: of, begins: Some(_) } if *of == run));
+    let said = count(&|change| matches!(change, Change::Added(it) if it.run == Some(run) && it.id.is_some()));
+    // An answer that came while it ended is nobody's.
+    let kept = said.saturating_sub(begun + delivered);
+    if end(conversation).is_none() && closed > ignored + kept {
+        report.say("E4", "it waits for a message no more, and its conversation was not told");
     }
 }
 

@@ -1,7 +1,7 @@
 //! A model in conversations: what it is shown of them, and how it passes them on.
 
 use super::agent;
-use crate::agents::model::client::{Asking, Transport};
+use crate::agents::model::client::{Asking, Hear, Transport};
 use crate::agents::model::wire::{Answer, Message, Request, ToolCall};
 use crate::agents::model::{ModelAgent, register_with};
 use rejoin::testkit::Dialogue;
@@ -20,7 +20,7 @@ struct Obedient {
 }
 
 impl Transport for Obedient {
-    fn ask(&self, _: String, request: Request) -> Asking {
+    fn ask(&self, _: String, request: Request, _: Hear) -> Asking {
         let call = |tool: &str, arguments: Value| {
             let calls = vec![ToolCall::new("1", tool, arguments.to_string())];
             Answer { calls, ..Answer::default() }
@@ -43,7 +43,7 @@ impl Transport for Obedient {
 fn app() -> (Builder, Seen) {
     let seen = Seen::default();
     let model = Arc::new(Obedient { seen: seen.clone() });
-    let builder = register_with(Engine::open("simulated"), agent("http://localhost"), model)
+    let builder = register_with(Engine::open("simulated"), agent("http://localhost"), model, None)
         .person("ann")
         .agent(Agent::named("clerk").grant("refund").grant("billing"))
         .workflow(
@@ -116,7 +116,7 @@ fn a_model_goes_on_where_another_agent_was() {
         ctx.transfer("clerk", "they want a clerk").await?;
         Ok::<_, Failure>(None)
     };
-    let app = register_with(Engine::open("simulated"), agent("http://localhost"), model)
+    let app = register_with(Engine::open("simulated"), agent("http://localhost"), model, None)
         .agent(Agent::named("front").grant("clerk"))
         .job(&Job::turns("front"), front);
     Dialogue::with("front", app).says("hello").says("a clerk please").play();
@@ -137,7 +137,8 @@ fn a_job_of_no_conversation_passes_none_on() {
     let noted = seen.clone();
     let app = move |_: &rejoin::testkit::Ledger| {
         let clerk = ModelAgent { output: Some(json!({ "type": "object" })), ..agent("http://localhost") };
-        register_with(Engine::open("simulated"), clerk, Arc::new(Obedient { seen: noted.clone() })).workflow(
+        let builder = Engine::open("simulated").agent(Agent::named("clerk").subagents(0));
+        register_with(builder, clerk, Arc::new(Obedient { seen: noted.clone() }), None).workflow(
             &ASK,
             |ctx: Context, ()| async move { ctx.job_json("clerk", Some("judge"), &json!({ "n": 1 })).await },
         )

@@ -1,7 +1,7 @@
 //! A model's turn is paid for once, wherever the process dies.
 
 use super::agent;
-use crate::agents::model::client::{Asking, Transport};
+use crate::agents::model::client::{Asking, Hear, Transport};
 use crate::agents::model::wire::{Answer, Message, Request, Tokens, ToolCall};
 use crate::agents::model::{ModelAgent, register_with};
 use rejoin::testkit::{Ledger, RunTest, crash_everywhere, replay};
@@ -18,7 +18,7 @@ struct Model {
 }
 
 impl Transport for Model {
-    fn ask(&self, key: String, request: Request) -> Asking {
+    fn ask(&self, key: String, request: Request, _: Hear) -> Asking {
         let results = request.messages.iter().filter(|message| matches!(message, Message::Tool { .. })).count();
         self.bank.once(key, format!("a turn after {results} results"));
         let add = |id: &str, a: usize| ToolCall::new(id, "add", json!({ "a": a, "b": 1 }).to_string());
@@ -48,7 +48,7 @@ fn app(bank: &Ledger) -> Builder {
 
 fn app_with(bank: &Ledger, clerk: ModelAgent, grant: &str) -> Builder {
     let model = Arc::new(Model { bank: bank.clone() });
-    register_with(Engine::open("simulated"), clerk, model)
+    register_with(Engine::open("simulated"), clerk, model, None)
         .agent(Agent::named("clerk").grant(grant))
         .workflow(&ADD, add)
         .workflow(&WORK, work)

@@ -7,9 +7,11 @@ mod people;
 mod server;
 mod tooling;
 
-use super::{ModelAgent, SecretRef, register};
-use rejoin::{Builder, Engine, Failure, IndexKind, Job, RunError, Usage, time::seconds};
+use super::client::Endpoint;
+use super::{ModelAgent, SecretRef, register_with};
+use rejoin::{Agent, Builder, Engine, Failure, IndexKind, Job, RunError, Usage, time::seconds};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The agent of the tests.
 fn agent(url: &str) -> ModelAgent {
@@ -30,6 +32,12 @@ fn agent(url: &str) -> ModelAgent {
     }
 }
 
+/// Registers an agent that answers over the network, without anybody who watches.
+fn registered(builder: Builder, agent: ModelAgent) -> Builder {
+    let endpoint = Arc::new(Endpoint::new(&agent));
+    register_with(builder, agent, endpoint, None)
+}
+
 /// What came of a job, what it has cost, and the files that it was kept in.
 struct Lived {
     result: Result<Value, Failure>,
@@ -48,7 +56,8 @@ impl Lived {
 async fn job(agent: ModelAgent, app: impl FnOnce(Builder) -> Builder, input: Value) -> Lived {
     let folder = tempfile::tempdir().unwrap();
     let builder = Engine::open(folder.path()).index(IndexKind::Memory).person("ann");
-    let engine = app(register(builder, agent)).start().await.unwrap();
+    let builder = builder.agent(Agent::named("clerk").subagents(0));
+    let engine = app(registered(builder, agent)).start().await.unwrap();
     let run = engine.job(&Job::<Value, Value>::of("clerk"), input).await.unwrap();
     let result = match run.result().await {
         Ok(value) => Ok(value),

@@ -1,11 +1,14 @@
 //! A model that waits for people, and one that is told to stop.
 
-use super::agent;
-use super::server::{Server, calls, plain};
+use super::server::{Reply, Server, calls, plain, text_lines};
+use super::{agent, registered};
 use crate::agents::model::{ModelAgent, register};
+use crate::endpoint::Door;
 use rejoin::{Agent, Context, Engine, Filter, IndexKind, Job, RunStatus, Workflow};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 type Anything = Job<Value, Value>;
 
@@ -15,7 +18,7 @@ async fn a_person_is_asked() {
     let server = Server::saying([question, plain("It waits.")]).await;
     let folder = tempfile::tempdir().unwrap();
     let clerk = ModelAgent { persons: vec!["ann".into()], ..agent(&server.url) };
-    let builder = register(Engine::open(folder.path()).index(IndexKind::Memory), clerk).person("ann");
+    let builder = registered(Engine::open(folder.path()).index(IndexKind::Memory), clerk).person("ann");
     let engine = builder.start().await.unwrap();
     let run = engine.job(&Anything::of("clerk"), "Publish.".into()).await.unwrap();
     let open = loop {
@@ -38,7 +41,7 @@ async fn who_is_cancelled_asks_no_model_any_more() {
     let wait = || calls(&[("wait", "{}")]);
     let server = Server::saying([wait(), wait(), plain("Over.")]).await;
     let folder = tempfile::tempdir().unwrap();
-    let engine = register(Engine::open(folder.path()).index(IndexKind::Memory), agent(&server.url))
+    let engine = registered(Engine::open(folder.path()).index(IndexKind::Memory), agent(&server.url))
         .agent(Agent::named("clerk").grant("wait"))
         .workflow(&WAIT, |ctx: Context, _: Value| async move { ctx.signal::<Value>("never").await })
         .start()
@@ -66,4 +69,23 @@ async fn who_is_cancelled_asks_no_model_any_more() {
     assert!(failure.contains("really"), "{failure}");
     assert_eq!(server.seen().len(), 2);
     engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_model_says_is_seen_while_it_comes() {
+    let seen = Arc::new(Notify::new());
+    let server = Server::saying([Reply::Halting(text_lines("Once upon a time."), seen.clone())]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let door = Door::open(0).await.unwrap();
+    let builder = Engine::open(folder.path()).index(IndexKind::Memory);
+    let engine = register(builder, agent(&server.url), door.clone()).start().await.unwrap();
+    door.serve(engine.clone());
+    let run = engine.job(&Anything::of("clerk"), "Tell me a story.".into()).await.unwrap();
+    let update = run.next_progress(0).await.unwrap().pop().unwrap();
+    // The rest has not been said yet.
+    assert_eq!(update.value::<String>().unwrap(), "Once upo");
+    seen.notify_one();
+    assert_eq!(run.result().await.unwrap(), "Once upon a time.");
+    engine.shutdown().await;
+    door.close();
 }

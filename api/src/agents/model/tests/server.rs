@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// What the endpoint answers to one request.
 pub(super) enum Reply {
@@ -12,6 +13,8 @@ pub(super) enum Reply {
     Plain(Value),
     /// Events, as data lines.
     Stream(Vec<String>),
+    /// The first of a stream, and the rest when that has been seen.
+    Halting(Vec<String>, Arc<Notify>),
     /// As much of a stream, and then the connection breaks.
     Cut(Vec<String>),
     /// Another status, with a header and a body.
@@ -44,6 +47,9 @@ impl Seen {
     }
 }
 
+/// What is answered to a request.
+type Answering = dyn Fn(&Seen) -> Reply + Send + Sync;
+
 /// An endpoint that is there.
 pub(super) struct Server {
     pub(super) url: String,
@@ -53,13 +59,20 @@ pub(super) struct Server {
 impl Server {
     /// Answers the first request with the first reply, and so on.
     pub(super) async fn saying(replies: impl IntoIterator<Item = Reply>) -> Server {
+        let replies = Mutex::new(VecDeque::from_iter(replies));
+        let over = || Reply::Status(400, "X-Why: over", json!({ "error": "nothing more was planned" }));
+        Server::answering(move |_| replies.lock().unwrap().pop_front().unwrap_or_else(over)).await
+    }
+
+    /// Answers each request by what it says.
+    pub(super) async fn answering(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let (seen, replies) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(VecDeque::from_iter(replies))));
+        let (seen, answer): (_, Arc<Answering>) = (Arc::new(Mutex::new(Vec::new())), Arc::new(answer));
         let noted = seen.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, noted.clone(), replies.clone()));
+                tokio::spawn(serve(stream, noted.clone(), answer.clone()));
             }
         });
         Server { url, seen }
@@ -70,16 +83,21 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, replies: Arc<Mutex<VecDeque<Reply>>>) {
+async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Seen>>>, answer: Arc<Answering>) {
     let Some(request) = request(&mut stream).await else { return };
     assert!(request.head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{}", request.head);
+    let reply = answer(&request);
     seen.lock().unwrap().push(request);
-    let reply = replies.lock().unwrap().pop_front();
-    let reply = reply.unwrap_or(Reply::Status(400, "X-Why: over", json!({ "error": "nothing more was planned" })));
     let bytes = match reply {
         Reply::Plain(value) => whole(200, "X-Plain: yes", &value),
         Reply::Status(status, header, value) => whole(status, header, &value),
         Reply::Stream(lines) => chunked(&lines) + "0\r\n\r\n",
+        Reply::Halting(lines, seen) => {
+            let (whole, first) = (chunked(&lines) + "0\r\n\r\n", chunked(&lines[..1]));
+            let _ = stream.write_all(first.as_bytes()).await;
+            seen.notified().await;
+            whole[first.len()..].to_owned()
+        }
         Reply::Cut(lines) => chunked(&lines),
         Reply::Silence => std::future::pending().await,
     };
@@ -138,6 +156,11 @@ pub(super) fn text_lines(text: &str) -> Vec<String> {
 
 /// Calls of tools with their arguments, streamed.
 pub(super) fn calls(calls: &[(&str, &str)]) -> Reply {
+    named_calls("id", calls)
+}
+
+/// That, with names of the calls which begin so.
+pub(super) fn named_calls(names: &str, calls: &[(&str, &str)]) -> Reply {
     let delta = |index: usize, more: Value| {
         let mut call = json!({ "index": index });
         call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -145,7 +168,7 @@ pub(super) fn calls(calls: &[(&str, &str)]) -> Reply {
     };
     let mut lines = Vec::new();
     for (index, (name, arguments)) in calls.iter().enumerate() {
-        let id = format!("id-{index}");
+        let id = format!("{names}-{index}");
         lines
             .push(delta(index, json!({ "id": id, "type": "function", "function": { "name": name, "arguments": "" } })));
         lines.push(delta(index, json!({ "function": { "arguments": arguments } })));

@@ -1,9 +1,9 @@
 //! What a model may do with tools, and what it is told of them, over TCP.
 
 use super::server::{Reply, Server, calls, plain};
-use super::{Lived, agent, job};
+use super::{Lived, agent, job, registered};
 use crate::agents::model::ModelAgent;
-use rejoin::{Agent, Builder, Context, Failure, Workflow};
+use rejoin::{Agent, Builder, Context, Failure, Grant, Workflow};
 use serde_json::{Value, json};
 
 const ADD: Workflow<Value, u64> = Workflow::named("add").describe("Adds a and b.");
@@ -29,7 +29,11 @@ async fn pay(ctx: Context, input: Value) -> Result<String, Failure> {
 }
 
 fn app(builder: Builder) -> Builder {
-    let grants = Agent::named("clerk").grant_when("add", "there is something to add").grant("read page").grant("pay");
+    let grants = Agent::named("clerk")
+        .grant(Grant::of("add").when("there is something to add"))
+        .grant("read page")
+        .grant("pay")
+        .subagents(0);
     builder
         .agent(grants)
         .workflow(&ADD, add)
@@ -98,7 +102,7 @@ async fn spec_c5_metadata_is_not_the_models_to_choose() {
     let server = Server::saying([calls(&[("pay", r#"{"account":"mine","amount":5}"#)]), plain("Paid.")]).await;
     let folder = tempfile::tempdir().unwrap();
     let builder = rejoin::Engine::open(folder.path()).index(rejoin::IndexKind::Memory);
-    let builder = app(crate::agents::model::register(builder, agent(&server.url))).workflow(&RENT, rent);
+    let builder = app(registered(builder, agent(&server.url))).workflow(&RENT, rent);
     let engine = builder.start().await.unwrap();
     let result = engine.trigger(&RENT, Value::Null).await.unwrap().result().await.unwrap();
     assert_eq!(result, "Paid.");
@@ -156,7 +160,7 @@ async fn an_answer_that_does_not_fit_is_repaired() {
     let server = Server::saying([plain("Seven."), plain("Sure:\n```json\n{\"n\": 7}\n```")]).await;
     let folder = tempfile::tempdir().unwrap();
     let builder = rejoin::Engine::open(folder.path()).index(rejoin::IndexKind::Memory);
-    let builder = app(crate::agents::model::register(builder, agent(&server.url))).workflow(&FILE, file);
+    let builder = app(registered(builder, agent(&server.url))).workflow(&FILE, file);
     let engine = builder.start().await.unwrap();
     let result = engine.trigger(&FILE, Value::Null).await.unwrap().result().await.unwrap();
     assert_eq!(result, json!({ "n": 7 }));
@@ -169,4 +173,42 @@ async fn an_answer_that_does_not_fit_is_repaired() {
     assert_eq!(seen[1].messages()[2]["content"], "Seven.");
     assert!(seen[1].last().1.starts_with("Your answer does not fit its schema: "), "{:?}", seen[1].last());
     engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spec_f9_a_model_divides_its_work_among_itself() {
+    let tasks = r#"{"tasks":{"north":"Survey it.","south":"Survey it."}}"#;
+    let server = Server::saying([calls(&[("subagents", tasks)]), plain("Fine."), plain("Fine."), plain("Both.")]).await;
+    let two = |builder: Builder| app(builder).agent(Agent::named("clerk").grant("add").subagents(2));
+    let lived = job(agent(&server.url), two, "Survey all.".into()).await;
+    assert_eq!(lived.result, Ok("Both.".into()));
+    let seen = server.seen();
+    let tools = |seen: &super::server::Seen| -> Vec<String> {
+        let tools = seen.body["tools"].as_array().unwrap();
+        tools.iter().map(|tool| tool["function"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(tools(&seen[0]), ["add", "subagents"]);
+    // They can do what it can, but for that.
+    assert_eq!(tools(&seen[1]), ["add"]);
+    assert_eq!(seen[1].last(), ("user", "Survey it."));
+    let told: Value = serde_json::from_str(seen[3].last().1).unwrap();
+    let done = json!({ "status": "completed", "answer": "Fine." });
+    assert_eq!(told["data"], json!({ "north": done, "south": done }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spec_f9_a_model_has_no_more_subagents_than_its_agent() {
+    let tasks = |names: &[&str]| {
+        let tasks: serde_json::Map<_, _> = names.iter().map(|name| ((*name).to_owned(), json!("Do it."))).collect();
+        json!({ "tasks": tasks }).to_string()
+    };
+    let (first, second) = (tasks(&["a"]), tasks(&["b"]));
+    let replies = [calls(&[("subagents", &first), ("subagents", &second)]), plain("Done."), plain("Enough.")];
+    let server = Server::saying(replies).await;
+    let one = |builder: Builder| app(builder).agent(Agent::named("clerk").subagents(1));
+    let lived = job(agent(&server.url), one, "Do all.".into()).await;
+    assert_eq!(lived.result, Ok("Enough.".into()));
+    let seen = server.seen();
+    let told: Value = serde_json::from_str(seen[2].last().1).unwrap();
+    assert_eq!(told["data"]["b"]["code"], "too-many-subagents");
 }

@@ -1,0 +1,58 @@
+//! One process that plays a script: to its end, or until it dies.
+
+use super::dying::{Death, Dying};
+use super::memory::Memory;
+use super::player::{Departure, Player};
+use super::scene::{Scene, Seen};
+use super::script::Script;
+use crate::error::Trouble;
+use crate::host::Host;
+use rejoin::definition::Project;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// The moment at which the process is to die.
+pub(super) const DEATH: &str = "REJOIN_TEST_DEATH";
+
+/// How a script was played, as the process says it that did.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Lived {
+    pub(crate) seen: Seen,
+    /// Where it went another way: the step, and why.
+    pub(crate) departure: Option<(usize, String)>,
+}
+
+/// Plays a script with a project whose folder may be written to.
+pub(crate) fn live(project: &Project, folder: &Path, script: &Script, patience: Duration) -> Result<Lived, Trouble> {
+    let death: Option<Death> =
+        std::env::var(DEATH).ok().map(|text| text.parse()).transpose().map_err(Trouble::Start)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
+    let data = folder.join(".rejoin");
+    let lived = runtime.block_on(async {
+        let host = Host::open_with(project, folder, &data, 0, |builder| match death {
+            Some(death) => builder.wrap_disk(move |folder| Dying::new(folder, death)),
+            None => builder,
+        });
+        let host = host.await?;
+        let lived = played(&host, &data, script, patience).await;
+        host.close().await;
+        lived
+    });
+    runtime.shutdown_background();
+    lived
+}
+
+async fn played(host: &Host, data: &Path, script: &Script, patience: Duration) -> Result<Lived, Trouble> {
+    let noted = data.join("played");
+    let unread =
+        |error: std::io::Error| Trouble::Write { path: noted.display().to_string(), reason: error.to_string() };
+    let memory = Memory::open(&noted).map_err(unread)?;
+    let scene = Scene::begin(&host.engine, script).await?;
+    let player = Player { scene: &scene, memory, patience, calls: BTreeMap::new(), replies: 0 };
+    let departure = player.play(script).await.err().map(|Departure { step, why }| (step, why));
+    let seen = scene.seen().await.map_err(|error| Trouble::Refused(error.to_string()))?;
+    Ok(Lived { seen, departure })
+}
