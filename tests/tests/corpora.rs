@@ -1,6 +1,6 @@
 //! What fuzzing found: every file of each target's corpus, and of what once failed, is checked again.
 
-use rejoin_tests::fuzz::{codec, import, machine, segment};
+use rejoin_tests::fuzz::{codec, definition, expression, import, machine, segment};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ type Check = fn(&[u8]) -> String;
 /// Each fuzz target.
 const TARGETS: &[(&str, Check)] = &[
     ("codec", |data| format!("record: {}", codec::check(data))),
+    ("definition", |data| format!("sound: {}", definition::check(data))),
+    ("expression", |data| format!("read: {}", expression::check(data))),
     ("import", |data| format!("accepted: {}", import::check(data))),
     ("machine", |data| format!("lived: {}", machine::check(data))),
     ("segment", |data| format!("{:?}", segment::check(data))),

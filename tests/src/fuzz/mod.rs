@@ -1,6 +1,8 @@
 //! What the fuzz targets check, for them and for `tests/corpora.rs`, which replays what they found.
 
 pub mod codec;
+pub mod definition;
+pub mod expression;
 mod forge;
 pub mod import;
 pub mod machine;
