@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Measures the bare log, the journal and the engine under the workloads W0 to W5.
+/// Measures the bare log, the journal and the engine under the workloads W0 to W6.
 #[derive(Parser)]
 #[command(name = "load")]
 pub struct Arguments {
@@ -72,6 +72,8 @@ pub enum Workload {
     W4,
     /// Runs that sleep until the same instant.
     W5,
+    /// A workflow in a file, beside the same in Rust.
+    W6,
 }
 
 impl Workload {
@@ -85,6 +87,7 @@ impl Workload {
             Workload::W3 => "w3",
             Workload::W4 => "w4",
             Workload::W5 => "w5",
+            Workload::W6 => "w6",
         }
     }
 }
@@ -108,6 +111,8 @@ pub enum Part {
     W4Recover,
     /// [`Workload::W5`].
     W5,
+    /// [`Workload::W6`].
+    W6,
 }
 
 impl Part {
@@ -122,6 +127,7 @@ impl Part {
             Part::W4Suspend => "w4-suspend",
             Part::W4Recover => "w4-recover",
             Part::W5 => "w5",
+            Part::W6 => "w6",
         }
     }
 }

@@ -62,6 +62,7 @@ fn show(measurement: &Measurement, folder: &Path) -> Result<(Shown, Vec<goals::V
         Workload::W2 => start(Part::W2)?.finish()?,
         Workload::W3 => start(Part::W3)?.finish()?,
         Workload::W5 => start(Part::W5)?.finish()?,
+        Workload::W6 => start(Part::W6)?.finish()?,
         Workload::W4 => {
             let mut first = start(Part::W4Suspend)?;
             let suspended: Suspended = first.figures()?;

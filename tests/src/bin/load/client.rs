@@ -2,24 +2,34 @@
 
 use crate::error::{Error, Result};
 use rejoin::{Engine, Filter, RunStatus, Workflow};
+use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// A workflow whose result is its input and a known number more.
-#[derive(Clone, Copy)]
-pub struct Load {
+/// A workflow whose result is the number that it was given and a known number more.
+pub struct Load<I: 'static = u32> {
     /// The workflow.
-    pub workflow: &'static Workflow<u32, u32>,
+    pub workflow: &'static Workflow<I, u32>,
+    /// How it is given a number.
+    pub input: fn(u32) -> I,
     /// What it adds to its input.
     pub adds: u32,
     /// How many steps one run executes, children's included.
     pub steps: u32,
 }
 
-impl Load {
+impl<I> Clone for Load<I> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I> Copy for Load<I> {}
+
+impl<I: Serialize> Load<I> {
     /// One run, from its trigger to its result.
     async fn run(self, engine: &Engine, input: u32) -> Result<Duration> {
         let began = Instant::now();
-        let run = engine.trigger(self.workflow, input).await?;
+        let run = engine.trigger(self.workflow, (self.input)(input)).await?;
         let result = run.result().await?;
         let took = began.elapsed();
         if result == input.wrapping_add(self.adds) {
@@ -32,7 +42,12 @@ impl Load {
 }
 
 /// Runs `runs` workflows, `in_flight` at a time, and returns how long each took.
-pub async fn drive(engine: &Engine, load: Load, runs: usize, in_flight: usize) -> Result<Vec<Duration>> {
+pub async fn drive<I: Serialize>(
+    engine: &Engine,
+    load: Load<I>,
+    runs: usize,
+    in_flight: usize,
+) -> Result<Vec<Duration>> {
     side_by_side(runs, in_flight, move |inputs| {
         let engine = engine.clone();
         async move {

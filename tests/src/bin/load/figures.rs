@@ -44,6 +44,16 @@ pub struct Figures {
     /// The life after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// The same in Rust; only W6 has that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_rust: Option<OfRust>,
+}
+
+/// What the workflow of W6 takes where it is written in Rust.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OfRust {
+    /// CPU of engine and client, user and system.
+    pub cpu_us_per_run: f64,
 }
 
 /// What the life after a kill showed.
@@ -118,6 +128,7 @@ impl Observed {
             quiet: self.watch.end()?,
             suspended: None,
             recovery: None,
+            of_rust: None,
         })
     }
 }

@@ -86,6 +86,10 @@ pub fn of_load(measurement: &Measurement, figures: &Figures) -> Vec<Verdict> {
         (Workload::W2, ..) => vec![rate(for_index(30_000.0, 40_000.0))],
         (Workload::W3, ..) => vec![judge("p50 ms", figures.p50_ms, Bound::AtMost, 15.0)],
         (Workload::W5, ..) => vec![judge("max ms late", figures.max_ms, Bound::AtMost, 100.0)],
+        (Workload::W6, ..) => {
+            let of_rust = figures.of_rust.as_ref().map_or(f64::NAN, |of_rust| of_rust.cpu_us_per_run);
+            vec![judge("CPU/Rust", figures.cpu_us_per_run / of_rust, Bound::AtMost, 2.0)]
+        }
         (Workload::Log | Workload::W4, ..) => Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ mod arguments;
 mod bare;
 mod campaign;
 mod client;
+mod described;
 mod error;
 mod figures;
 mod goals;

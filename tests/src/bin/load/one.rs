@@ -3,7 +3,7 @@
 use crate::arguments::{Arguments, Part};
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::{log, recovery, throughput, timers};
+use crate::{described, log, recovery, throughput, timers};
 use serde::Serialize;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -25,6 +25,7 @@ async fn dispatch(part: Part, arguments: &Arguments) -> Result<()> {
         Part::W0 | Part::W1 | Part::W2 | Part::W3 => say(&throughput::measure(part, folder, index, one).await?),
         Part::W4Recover => say(&recovery::recover(folder, index, one).await?),
         Part::W5 => say(&timers::measure(folder, index, one).await?),
+        Part::W6 => say(&described::measure(folder, index, one).await?),
         Part::W4Suspend => {
             let (engine, seen) = recovery::suspend(folder, index, one).await?;
             say(&seen)?;

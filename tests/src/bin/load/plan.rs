@@ -34,7 +34,7 @@ impl Measurement {
 type Line = (Workload, usize, usize, usize, u64);
 
 /// Large enough to show an index that falls behind, and some minutes for all.
-const PLAN: [Line; 9] = [
+const PLAN: [Line; 10] = [
     (Workload::Log, 64, 20_000, 1_000, 0),
     (Workload::W0, 64, 300_000, 2_000, 0),
     (Workload::W1, 64, 80_000, 1_000, 0),
@@ -44,6 +44,7 @@ const PLAN: [Line; 9] = [
     (Workload::W3, 1, 80, 3, 0),
     (Workload::W4, 64, 10_000, 200, 0),
     (Workload::W5, 64, 10_000, 200, 0),
+    (Workload::W6, 64, 40_000, 1_000, 0),
 ];
 
 /// All measurements, in their order: what is to be compared stands together, so that a machine that drifts does so for

@@ -48,7 +48,7 @@ impl Recording {
             })
         });
         let engine = builder.start().await?;
-        let load = Load { workflow: &SEQUENCE, adds: (0..STEPS).sum(), steps: STEPS };
+        let load = Load { workflow: &SEQUENCE, input: std::convert::identity, adds: (0..STEPS).sum(), steps: STEPS };
         drive(&engine, load, one.runs, one.in_flight).await?;
         drain(&engine)?;
         engine.shutdown().await;

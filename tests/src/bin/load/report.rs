@@ -77,7 +77,8 @@ const HEADER: [&str; 21] = [
 ];
 const INTRODUCTION: &str = "\
 W0: empty runs. W1: 5 steps in sequence. W2: a parent and its child. W3: 1,000 children of one parent. W4: runs that wait
-for a signal over a kill. W5: timers due at one instant; their ms are how late they came.
+for a signal over a kill. W5: timers due at one instant; their ms are how late they came. W6: a workflow in a file, with
+three children; CPU/Rust is against the same in Rust.
 A run is one that the client triggered, with its children. Rates count until the index has everything; drain is what it
 took for that at the end. CPU is that of engine, steps and client. B/event is bytes written to segments by events in
 histories (of the first 20,000 records). p50/sync is in bare syncs of the same process, made as slow as the engine's are.
