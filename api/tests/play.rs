@@ -47,6 +47,43 @@ play:
     assert_eq!((&told["passed"], &told["why"]), (&Value::Bool(true), &Value::Null), "{said:?}");
 }
 
+/// Three days pass in no time, each thing at its own: two reminders, then whoever asks gives up.
+const DAYS: &str = "
+workflow: days
+nodes:
+  begin: { set: { days: 0 }, then: sleep }
+  sleep: { wait: 1d, then: count }
+  count: { set: { days: '= days + 1' }, then: more }
+  more: { choose: { more: days < 2 }, route: { more: sleep, else: asked } }
+  asked: { approve: Is it right?, persons: [ann], answers: [approve, reject], route: { approve: quiet, reject: quiet }, within: 20h, late: reject }
+  quiet: { wait: 1h, then: told }
+  told: { end: { days: '= days', said: '= asked.answer' } }
+limits: { visits: 100 }
+";
+
+#[test]
+fn spec_i4_time_passes_from_one_thing_that_is_due_to_the_next() {
+    let play = "workflow: days\nplay:\n  - pass: 71h\n  - result: { days: 2, said: reject }\n";
+    let folder =
+        folder(&[("rejoin.yaml", "persons: [ann]\n"), ("workflows/days.yaml", DAYS), ("tests/days.yaml", play)]);
+    let said = test(folder.path(), &["--crash"]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""), "{said:?}");
+    // An hour less, and it still waits; after two days somebody answers in time.
+    for (play, why) in [
+        ("[{ pass: 68h }, { result: { days: 2 } }]", Some("step 2: it should end, and does not")),
+        ("[{ pass: 47h }, { decide: approve }, { result: { days: 2 } }]", Some("step 2: nobody is asked anything")),
+        ("[{ pass: 2d }, { decide: approve }, { pass: 1h }, { result: { days: 2 } }]", None),
+    ] {
+        fs::write(folder.path().join("tests/days.yaml"), format!("workflow: days\nplay: {play}\n")).unwrap();
+        let said = test(folder.path(), &["--patience", "2"]);
+        assert_eq!(
+            (said.status, why.is_none_or(|why| said.out.contains(why))),
+            (i32::from(why.is_some()), true),
+            "{said:?}"
+        );
+    }
+}
+
 #[test]
 fn spec_i4_a_test_that_goes_another_way_says_where() {
     for (step, why) in [

@@ -95,7 +95,7 @@ pub use rejoin_store::disk;
 pub use rejoin_store::journal::Progress;
 pub use report::{Action, ActionSort, ActionStatus, Called, Complaint, Task, TaskResult, TaskUsage};
 pub use results::{Results, Tagged};
-pub use runtime::{Clock, Entropy, IndexKind, Ports, Presence, Running, Settings, Spawn, Update};
+pub use runtime::{Clock, Entropy, IndexKind, Ports, Presence, Running, Settings, Spawn, SystemClock, Update};
 pub use upgrade::Upgrade;
 pub use why::Why;
 pub use workflow::Workflow;

@@ -23,6 +23,7 @@ A test is a file in the folder tests: a conversation (agent: NAME) or a run (wor
     - reply: You get 49 EUR back.
 
   say TEXT; decide ANSWER (by, comment, question); claim PERSON, write TEXT (by), release PERSON (note)
+  pass TIME: so much time passes, say 3d, as soon as nothing goes on, and what is due meanwhile happens
   call NAME (input, gives or fails); reply TEXT; result VALUE, or fails CODE, of a run
 
 What begins with = is a condition on what came (it); of an object the fields that are named must fit. Whoever names one call or

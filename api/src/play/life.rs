@@ -5,12 +5,15 @@ use super::memory::Memory;
 use super::player::{Departure, Player};
 use super::scene::{Scene, Seen};
 use super::script::Script;
+use super::time::TestClock;
 use crate::error::Trouble;
 use crate::host::Host;
 use rejoin::definition::Project;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The moment at which the process is to die.
@@ -32,12 +35,15 @@ pub(crate) fn live(project: &Project, folder: &Path, script: &Script, patience: 
     let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
     let data = folder.join(".rejoin");
     let lived = runtime.block_on(async {
-        let host = Host::open_with(project, folder, &data, 0, |builder| match death {
-            Some(death) => builder.wrap_disk(move |folder| Dying::new(folder, death)),
-            None => builder,
+        let unread = |error: std::io::Error| unread(&data, &error);
+        fs::create_dir_all(&data).map_err(unread)?;
+        let clock = Arc::new(TestClock::open(&data.join("time")).map_err(unread)?);
+        let host = Host::open_with(project, folder, &data, 0, |builder| match (builder.clock(clock.clone()), death) {
+            (builder, Some(death)) => builder.wrap_disk(move |folder| Dying::new(folder, death)),
+            (builder, None) => builder,
         });
         let host = host.await?;
-        let lived = played(&host, &data, script, patience).await;
+        let lived = played(&host, &clock, &data, script, patience).await;
         host.close().await;
         lived
     });
@@ -45,14 +51,21 @@ pub(crate) fn live(project: &Project, folder: &Path, script: &Script, patience: 
     lived
 }
 
-async fn played(host: &Host, data: &Path, script: &Script, patience: Duration) -> Result<Lived, Trouble> {
-    let noted = data.join("played");
-    let unread =
-        |error: std::io::Error| Trouble::Write { path: noted.display().to_string(), reason: error.to_string() };
-    let memory = Memory::open(&noted).map_err(unread)?;
+async fn played(
+    host: &Host,
+    clock: &TestClock,
+    data: &Path,
+    script: &Script,
+    patience: Duration,
+) -> Result<Lived, Trouble> {
+    let memory = Memory::open(&data.join("played")).map_err(|error| unread(data, &error))?;
     let scene = Scene::begin(&host.engine, script).await?;
-    let player = Player { scene: &scene, memory, patience, calls: BTreeMap::new(), replies: 0 };
+    let player = Player { scene: &scene, memory, clock, patience, calls: BTreeMap::new(), replies: 0 };
     let departure = player.play(script).await.err().map(|Departure { step, why }| (step, why));
     let seen = scene.seen().await.map_err(|error| Trouble::Refused(error.to_string()))?;
     Ok(Lived { seen, departure })
+}
+
+fn unread(data: &Path, error: &std::io::Error) -> Trouble {
+    Trouble::Write { path: data.display().to_string(), reason: error.to_string() }
 }

@@ -6,6 +6,7 @@
 //! | `scene` | what a script is about, a conversation or a run, and what there is to see of it |
 //! | `player` | step by step through a script, once, however often the process dies on the way |
 //! | `memory` | which steps have been done, beside the log |
+//! | `time` | the clock of a test, which can be put forward |
 //! | `stage` | a copy of the project's folder for each life |
 //! | `dying` | a disk that ends the process at a commit |
 //! | `life` | one process that plays a script |
@@ -19,6 +20,7 @@ mod proof;
 mod scene;
 mod script;
 mod stage;
+mod time;
 
 pub(crate) use life::{Lived, live};
 pub(crate) use proof::{Proof, Proven};

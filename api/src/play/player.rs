@@ -3,14 +3,18 @@
 use super::memory::Memory;
 use super::scene::Scene;
 use super::script::{Ends, Script, Step};
+use super::time::TestClock;
 use rejoin::definition::Pattern;
-use rejoin::{Called, RunError, RunId};
+use rejoin::{Called, Clock, RunError, RunId, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How often it is looked whether something has come.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// The most moments at which something is due while time passes.
+const HOPS: usize = 10_000;
 
 /// How much of a value is shown.
 const SHOWN: usize = 200;
@@ -27,6 +31,7 @@ pub(super) struct Departure {
 pub(super) struct Player<'a> {
     pub(super) scene: &'a Scene<'a>,
     pub(super) memory: Memory,
+    pub(super) clock: &'a TestClock,
     /// How long anything may take.
     pub(super) patience: Duration,
     /// How many calls of each run have been looked at, and how many replies.
@@ -59,6 +64,7 @@ impl Player<'_> {
             Step::Decide { answer, by, comment, question } => {
                 self.decide(answer, by.as_deref(), comment.as_deref(), question.as_ref()).await
             }
+            Step::Pass(time) => self.pass(*time).await,
             _ => self.perform(at, step).await,
         };
         match done {
@@ -98,7 +104,7 @@ impl Player<'_> {
                 }
             }
             Step::Release { by, note } => chat()?.release(by, note.as_ref()).await?,
-            Step::Decide { .. } | Step::Call { .. } | Step::Reply(_) | Step::Result(_) => {}
+            Step::Decide { .. } | Step::Pass(_) | Step::Call { .. } | Step::Reply(_) | Step::Result(_) => {}
         }
         Ok(())
     }
@@ -124,6 +130,43 @@ impl Player<'_> {
         let person = by.or_else(|| open.persons.first().map(String::as_str)).unwrap_or_default();
         self.memory.begin(&format!("{} {person}", open.token)).map_err(|error| unwritten(&error))?;
         Ok(self.scene.engine.decide(open.token, person, answer, comment).await?)
+    }
+
+    /// Lets time pass, from one thing that is due to the next, and what that brings about come to rest in between.
+    async fn pass(&mut self, time: Duration) -> Result<(), Undone> {
+        let mut due = self.at_rest().await?;
+        let until = match self.memory.begun().and_then(|noted| noted.parse().ok()) {
+            Some(noted) => Timestamp(noted),
+            None => {
+                let until = self.clock.now().after(time.into());
+                self.memory.begin(&until.0.to_string()).map_err(|error| unwritten(&error))?;
+                until
+            }
+        };
+        for _ in 0..HOPS {
+            if self.clock.now() >= until {
+                return Ok(());
+            }
+            let next = due.map_or(until, |due| due.min(until));
+            self.clock.pass_until(next).map_err(|error| unwritten(&error))?;
+            due = self.at_rest().await?;
+        }
+        Err(Undone::Why(format!("within that time more than {HOPS} things are due, one after the other")))
+    }
+
+    /// Waits until nothing goes on; when something is due next.
+    async fn at_rest(&self) -> Result<Option<Timestamp>, Undone> {
+        let began = Instant::now();
+        loop {
+            if let Some(due) = self.scene.at_rest(self.clock.now())? {
+                return Ok(due);
+            }
+            if began.elapsed() > self.patience {
+                let patience = self.patience.as_secs();
+                return Err(Undone::Why(format!("no time can pass: it has not come to rest after {patience} s")));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Waits until people are asked to take over.

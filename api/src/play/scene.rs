@@ -3,9 +3,10 @@
 use super::script::{About, Script};
 use crate::error::Trouble;
 use rejoin::definition::interned;
+use rejoin::why::{By, Waiting};
 use rejoin::{
-    Called, Conversation, Engine, Filter, Message, OpenApproval, RunError, RunHandle, RunId, Sort, Speaker, Tagged,
-    TaskResult,
+    Called, Conversation, Engine, Filter, Message, OpenApproval, RunError, RunHandle, RunId, RunStatus as Status, Sort,
+    Speaker, Tagged, TaskResult, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -141,6 +142,31 @@ impl<'a> Scene<'a> {
         match &self.of {
             Of::Chat(chat) => Ok(chat.info()?.row.turns == 0),
             Of::Run(run) => Ok(run.describe()?.row.status.is_closed()),
+        }
+    }
+
+    /// When something is due next, if nothing goes on: all that has not ended waits for people, or for time to pass.
+    pub(super) fn at_rest(&self, now: Timestamp) -> Result<Option<Option<Timestamp>>, RunError> {
+        let (mut from, mut next) = (None, None::<Timestamp>);
+        loop {
+            let page = self.engine.list(&Filter::default(), from.as_deref(), 100)?;
+            for run in page.runs.iter().filter(|run| !run.row.status.is_closed()) {
+                let is_due = run.row.due.is_some_and(|due| due <= now);
+                if is_due
+                    || !matches!(run.row.status, Status::Suspended | Status::Queued | Status::Paused | Status::Open)
+                {
+                    return Ok(None);
+                }
+                let works = |waiting: &Waiting| matches!(waiting.by, By::Process | By::Worker);
+                if self.engine.why(run.id)?.waits.iter().any(works) {
+                    return Ok(None);
+                }
+                next = next.into_iter().chain(run.row.due).min();
+            }
+            match page.next {
+                Some(page) => from = Some(page),
+                None => return Ok(Some(next)),
+            }
         }
     }
 

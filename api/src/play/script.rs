@@ -1,13 +1,14 @@
 //! The files of tests: what is said and done, and what must come of it.
 
 use crate::error::Trouble;
-use rejoin::definition::Pattern;
+use rejoin::definition::{Pattern, length};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The folder in a project where they are.
 const FOLDER: &str = "tests";
@@ -48,6 +49,8 @@ pub(super) enum Step {
     Write { text: String, by: String },
     /// They give it back.
     Release { by: String, note: Option<Value> },
+    /// Time passes.
+    Pass(Duration),
     /// Something is called next.
     Call { name: String, input: Option<Pattern>, ends: Option<Ends> },
     /// An agent says this next.
@@ -87,6 +90,7 @@ struct RawStep {
     claim: Option<String>,
     write: Option<String>,
     release: Option<String>,
+    pass: Option<String>,
     call: Option<String>,
     #[serde(deserialize_with = "present")]
     reply: Option<Value>,
@@ -166,7 +170,7 @@ impl RawScript {
 }
 
 /// What a step may be.
-const KINDS: [&str; 9] = ["say", "decide", "claim", "write", "release", "call", "reply", "result", "fails"];
+const KINDS: [&str; 10] = ["say", "decide", "claim", "write", "release", "pass", "call", "reply", "result", "fails"];
 
 impl RawStep {
     fn step(mut self, is_chat: bool) -> Result<Step, String> {
@@ -183,6 +187,11 @@ impl RawStep {
                 Step::Write { text, by: self.by.take().ok_or("say who writes: by: PERSON")? }
             }
             () if let Some(by) = self.release.take() => Step::Release { by, note: self.note.take() },
+            () if let Some(time) = self.pass.take() => {
+                let passes =
+                    length(&time).ok_or_else(|| format!("{time:?} is no length of time; write 90s, 2h30m or 7d"));
+                Step::Pass(passes?)
+            }
             () if let Some(name) = self.call.take() => {
                 Step::Call { name, input: pattern(self.input.take())?, ends: self.ends()? }
             }
@@ -195,7 +204,7 @@ impl RawStep {
         }
         match (is_chat, &step) {
             (true, Step::Result(_)) => Err("a conversation has no result; say what comes: reply".to_owned()),
-            (false, Step::Decide { .. } | Step::Call { .. } | Step::Result(_)) | (true, _) => Ok(step),
+            (false, Step::Decide { .. } | Step::Pass(_) | Step::Call { .. } | Step::Result(_)) | (true, _) => Ok(step),
             (false, _) => Err("that belongs to conversations: agent: NAME".to_owned()),
         }
     }
@@ -217,6 +226,7 @@ impl RawStep {
             ("claim", &self.claim),
             ("write", &self.write),
             ("release", &self.release),
+            ("pass", &self.pass),
             ("call", &self.call),
             ("by", &self.by),
             ("comment", &self.comment),
@@ -261,13 +271,14 @@ play:
   - { call: refund, input: { reason: '= it.size() > 3' }, gives: { sum: 49 } }
   - { decide: yes, by: ann, question: 'Pay?' }
   - { call: refund, fails: too-late }
+  - pass: 2h30m
   - { claim: bob }
   - { write: hello, by: bob }
   - { release: bob, note: { settled: true } }
   - reply: You get it.
 ")
         .unwrap();
-        assert_eq!((script.name.as_str(), script.steps.len()), ("it", 8));
+        assert_eq!((script.name.as_str(), script.steps.len()), ("it", 9));
         assert!(matches!(&script.steps[2], Step::Decide { answer, .. } if answer == "yes"));
         let script =
             of("{ test: x, workflow: w, input: { a: 1 }, play: [{ result: done }, { fails: late }] }").unwrap();
@@ -293,6 +304,7 @@ play:
             ("{ agent: a, play: [{ result: x }] }", "a conversation has no result"),
             ("{ workflow: a, play: [{ say: x }] }", "belongs to conversations"),
             ("{ agent: a, play: [{ reply: '= it +' }] }", "step 1"),
+            ("{ agent: a, play: [{ pass: some days }] }", "step 1: \"some days\" is no length of time"),
             ("{ agent: a, play: [{ cry: x }] }", "cry"),
             ("{ agent: a, play: [{ say: x }] }", "nothing must come"),
             ("{ agent: a, play: [{ call: x, gives: 1, fails: y }] }", "not both"),

@@ -34,6 +34,7 @@ pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 pub use install::{Installed, interned};
 pub use model::Project;
 pub use pattern::Pattern;
+pub use read::length;
 pub use source::{At, Place, Source};
 
 use std::path::Path;

@@ -96,8 +96,8 @@ fn duration(node: &Node, field: &str, found: &mut Diagnostics) -> Option<Duratio
     read
 }
 
-/// A length of time as people write it.
-fn length(text: &str) -> Option<Duration> {
+/// A length of time as people write it, `90s`, `5m`, `2h30m`, `7d`; ten years at most.
+pub fn length(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total: u64 = 0;
     while !rest.is_empty() {

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::projection::Projection;
 use crate::registry::{Handler, Registry, Taken};
 use crate::runtime::tokio::{self, SystemClock, SystemEntropy, TokioSpawn};
-use crate::runtime::{Busy, Inbox, IndexKind, Ports, Settings, Shard, Sizes, Watchers};
+use crate::runtime::{Busy, Clock, Inbox, IndexKind, Ports, Settings, Shard, Sizes, Watchers};
 use crate::workflow::Workflow;
 use futures_channel::oneshot;
 use rejoin_machine::Limits;
@@ -37,6 +37,7 @@ pub struct Builder {
     project: String,
     retention: Option<Duration>,
     disk: Option<Wrap>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Builder {
@@ -50,6 +51,7 @@ impl Builder {
             project: "default".to_owned(),
             retention: None,
             disk: None,
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -183,6 +185,12 @@ impl Builder {
         self
     }
 
+    /// Takes the time from this clock, and not from the system's: for tests in which days pass.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// What a check of histories needs of it.
     pub(crate) fn into_handlers(self) -> Result<(PathBuf, Registry), StartError> {
         match self.twice {
@@ -223,8 +231,7 @@ impl Builder {
             return Err(StartError::RegisteredTwice { name, version });
         }
         let spawn = TokioSpawn::current().ok_or(StartError::NoRuntime)?;
-        let ports =
-            Ports { clock: Arc::new(SystemClock), spawn: Arc::new(spawn), entropy: Arc::new(SystemEntropy::new()) };
+        let ports = Ports { clock: self.clock, spawn: Arc::new(spawn), entropy: Arc::new(SystemEntropy::new()) };
         let inbox = Inbox::new(self.settings.waiting_requests);
         let (watchers, busy) = (Arc::new(Watchers::default()), Arc::new(Busy::default()));
         let registry = Arc::new(self.registry);
@@ -250,7 +257,7 @@ impl Builder {
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(StartError::Thread(std::io::Error::other("it ended before it was ready"))),
         };
-        tokio::watch(&busy, self.settings.watchdog)?;
+        tokio::watch(&busy, ports.clock.clone(), self.settings.watchdog)?;
         let shared = Shared {
             inbox,
             log,

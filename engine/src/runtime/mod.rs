@@ -28,6 +28,7 @@ pub(crate) use progress::LARGEST as LARGEST_PROGRESS;
 pub use progress::Update;
 pub(crate) use shard::Shard;
 pub(crate) use sizes::Sizes;
+pub use tokio::SystemClock;
 pub(crate) use watch::{Busy, Watchers};
 pub use workers::Presence;
 pub(crate) use workers::{Assignment, FromWorker, Held, Member};

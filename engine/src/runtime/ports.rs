@@ -3,6 +3,7 @@
 use crate::context::Attempt;
 use rejoin_machine::Timestamp;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// A task for a pool.
 pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -11,6 +12,12 @@ pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub trait Clock: Send + Sync {
     /// The time now. May jump; the runtime never lets a run's time go back.
     fn now(&self) -> Timestamp;
+
+    /// How long to sleep until this moment, where nothing else happens. One that is put forward says less, to be asked again
+    /// soon.
+    fn until(&self, due: Timestamp) -> Duration {
+        due.since(self.now()).duration()
+    }
 }
 
 /// Where steps are executed.

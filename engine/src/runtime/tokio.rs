@@ -18,7 +18,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The system's clock.
-pub(crate) struct SystemClock;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
@@ -168,7 +169,7 @@ fn drive(shard: &mut Shard, inbox: &Inbox, clock: &dyn Clock, seal_after: Durati
         if shard.has_work() {
             continue;
         }
-        let until_due = shard.next_due().since(clock.now()).duration();
+        let until_due = clock.until(shard.next_due());
         let until_seal = rests_since.map(|since| seal_after.saturating_sub(since.elapsed()));
         let nap = until_seal.map_or(until_due, |seal| seal.min(until_due));
         if !inbox.wait(Some(nap)) && until_seal.is_some_and(|left| left <= until_due) {
@@ -191,7 +192,7 @@ fn collect(shard: &mut Shard, inbox: &Inbox, limit: Duration) {
 }
 
 /// Names a handler that holds the shard's thread for too long: it holds up every other run of the shard.
-pub(crate) fn watch(busy: &Arc<Busy>, limit: Duration) -> std::io::Result<()> {
+pub(crate) fn watch(busy: &Arc<Busy>, clock: Arc<dyn Clock>, limit: Duration) -> std::io::Result<()> {
     let busy = Arc::downgrade(busy);
     thread::Builder::new()
         .name("rejoin-watchdog".to_owned())
@@ -202,7 +203,7 @@ pub(crate) fn watch(busy: &Arc<Busy>, limit: Duration) -> std::io::Result<()> {
                 // The engine is gone, and with it its runs.
                 let Some(busy) = busy.upgrade() else { return };
                 let Some(holder) = busy.get() else { continue };
-                let held = SystemClock.now().since(holder.since).duration();
+                let held = clock.now().since(holder.since).duration();
                 if held >= limit && named != Some(holder.since) {
                     named = Some(holder.since);
                     tracing::warn!(
