@@ -216,7 +216,10 @@ impl Run {
             Event::CallCancelled { op, reason } => {
                 let_go(op).map(|(child, _)| end_child(child, reason, None)).into_iter().collect()
             }
-            Event::CancelRequested { cause, reason, grace, .. } => self.cancel_children(*cause, reason, *grace),
+            Event::CancelRequested { cause, reason, grace, .. } => {
+                self.cancel_children(*cause, reason, *grace).into_iter().chain(self.asks_no_more()).collect()
+            }
+            Event::ContinuedAsNew(_) => self.asks_no_more(),
             Event::Completed { .. } | Event::Failed { .. } | Event::TimedOut { .. } | Event::Cancelled { .. } => {
                 // Ended while its children were given time: that is over for them too.
                 let grace = self.holds_answers().then_some(Span(0));
@@ -233,7 +236,6 @@ impl Run {
             | Event::HandoffEnded { .. } => self.told(event),
             Event::Triggered(_)
             | Event::Started
-            | Event::ContinuedAsNew(_)
             | Event::StepScheduled { .. }
             | Event::StepCompleted { .. }
             | Event::StepAttemptFailed { .. }

@@ -1,6 +1,7 @@
 //! Operations that a handler waits for, and how they are opened and closed, whatever they are.
 
 use crate::call::OnTimeout;
+use crate::conversation::MESSAGE;
 use crate::human::{Handoff, Pending};
 use crate::id::{OpNo, RunId};
 use crate::run::{Due, Run};
@@ -60,6 +61,11 @@ impl Op {
             Op::Approval(pending) => pending.approval.expires_at,
             Op::Handoff { .. } | Op::Recalled => None,
         }
+    }
+
+    /// Whether it waits for what is said next in the run's conversation.
+    pub(crate) fn awaits_message(&self) -> bool {
+        matches!(self, Op::Signal { name, .. } if name == MESSAGE)
     }
 }
 

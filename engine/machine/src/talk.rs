@@ -145,14 +145,13 @@ impl Talk {
         });
         let further = u64::from(reply.is_some());
         let mut changes: Vec<Change> = reply.into_iter().collect();
-        // One that only speaks in it is no turn of it.
-        if !self.has(run) {
-            let asked = self.listening.iter().filter(|listening| **listening == run);
-            changes.extend(asked.map(|_| Change::Ignores { run }));
-        }
         if self.has(run) {
             changes.push(Change::Ended { run });
             changes.extend(self.admission(Some(run), further));
+        } else {
+            // It is no turn, and only spoke in it.
+            let asked = self.listening.iter().filter(|listening| **listening == run);
+            changes.extend(asked.map(|_| Change::Ignores { run }));
         }
         changes
     }
@@ -302,6 +301,7 @@ impl Run {
                 changes
             }
             Command::Release { .. } => return Err(Rejection::Stale),
+            Command::Listen { .. } if talk.opening.task => return Err(Rejection::NoConversation),
             Command::Listen { run } => vec![Change::Listens { run }],
             Command::Ignore { run } if talk.listening.contains(&run) => vec![Change::Ignores { run }],
             Command::Ignore { .. } => return Err(Rejection::Stale),
@@ -366,7 +366,7 @@ impl Run {
     pub(crate) fn end_turns(&self) -> BTreeSet<RunId> {
         let Some(talk) = &self.talk else { return BTreeSet::new() };
         let handed_over = talk.review.iter().flat_map(|review| review.waiting.iter().map(|(run, _)| *run));
-        talk.turns().chain(handed_over).collect()
+        talk.turns().chain(handed_over).chain(talk.listening.iter().copied()).collect()
     }
 
     pub(crate) fn change_conversation(&mut self, change: &Change, time: Timestamp) -> bool {

@@ -149,7 +149,7 @@ impl Run {
         let end = |result| conversation::Command::End { run: self.id, agent: name(), result };
         // Whoever called one that only speaks is told of its failure, and says what there is to say.
         let failed = |failure: &Failure| end(thread.role.is_turn().then(|| Err(failure.clone())));
-        let waits = |op: &OpNo| matches!(self.ops.get(op), Some(Op::Signal { name, .. }) if name == MESSAGE);
+        let waits = |op: &OpNo| self.ops.get(op).is_some_and(Op::awaits_message);
         let command = match event {
             // One that was kept is taken at once.
             Event::SignalAwaited { name, .. }
@@ -180,7 +180,14 @@ impl Run {
             Event::Failed { failure } | Event::TimedOut { failure } | Event::Cancelled { failure } => failed(failure),
             _ => return Vec::new(),
         };
-        vec![Effect::Tell { to: thread.conversation, command: Box::new(Command::Conversation(Box::new(command))) }]
+        vec![thread.tell(command)]
+    }
+
+    /// What its conversation is told where all that it waits for is over at once: it takes no message any more.
+    pub(crate) fn asks_no_more(&self) -> Vec<Effect> {
+        let Some(thread) = self.speaks() else { return Vec::new() };
+        let asks = self.ops.values().filter(|op| op.awaits_message());
+        asks.map(|_| thread.tell(conversation::Command::Ignore { run: self.id })).collect()
     }
 
     /// A message to a person: the conversation is opened where it is not there.
@@ -211,6 +218,12 @@ impl Run {
             }
             _ => Vec::new(),
         }
+    }
+}
+
+impl Thread {
+    fn tell(&self, command: conversation::Command) -> Effect {
+        Effect::Tell { to: self.conversation, command: Box::new(Command::Conversation(Box::new(command))) }
     }
 }
 

@@ -150,14 +150,17 @@ pub(super) fn join(run: &Run) -> Option<Work> {
     })
 }
 
-/// What is done where something could not be: who cannot join its conversation, or wait for a person in it, would wait for ever.
+/// What is done where something could not be: who cannot join its conversation, or wait in it for a person or a message, would wait
+/// for ever.
 pub(super) fn instead(work: Work) -> Option<Work> {
     let Work::Command(_, Command::Conversation(command)) = work else { return None };
-    let (conversation::Command::Join { run, .. } | conversation::Command::AskReview { run, op: Some(_), .. }) =
-        *command
-    else {
-        return None;
+    let (run, reason) = match *command {
+        conversation::Command::Join { run, .. } | conversation::Command::AskReview { run, op: Some(_), .. } => {
+            (run, "its conversation has ended")
+        }
+        conversation::Command::Listen { run } => (run, "nobody answers in its conversation"),
+        _ => return None,
     };
-    let (by, reason) = ("the engine".to_owned(), "its conversation has ended".to_owned());
+    let (by, reason) = ("the engine".to_owned(), reason.to_owned());
     Some(Work::Command(run, Command::Cancel { cause: Cause::Parent, by, reason, grace: None }))
 }

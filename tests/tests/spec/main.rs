@@ -10,6 +10,7 @@ mod handoffs;
 mod odd;
 mod people;
 mod proven;
+mod questions;
 mod retries;
 mod streams;
 mod tasks;

@@ -320,6 +320,7 @@ fn gave_up(run: RunId, history: &[Entry], conversation: &[Entry], report: &mut R
             Event::SignalAwaited { op, name, .. } if name == MESSAGE => drop(open.insert(*op)),
             Event::SignalDelivered { op, .. } => delivered += usize::from(open.remove(op)),
             Event::SignalTimedOut { op } | Event::OperationDropped { op } => closed += usize::from(open.remove(op)),
+            Event::CancelRequested { .. } | Event::ContinuedAsNew(_) => closed += std::mem::take(&mut open).len(),
             _ => {}
         }
     }
