@@ -5,13 +5,19 @@ use crate::agents::webhook::Webhook;
 use crate::agents::{command, http, model, webhook};
 use crate::endpoint::Door;
 use crate::error::Trouble;
-use crate::project::Versions;
+use crate::live::interrupted;
+use crate::output::Console;
+use crate::project::{Step, Versions};
 use rejoin::definition::Project;
 use rejoin::definition::model::{Agent, AgentKind, ChannelKind, Model, Secret};
 use rejoin::{Builder, Engine};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 use std::{fs, io};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 /// The file in the data folder that has the address of the endpoint, while an engine has the folder open; afterwards nobody is there.
 pub(crate) const ADDRESS: &str = "address";
@@ -22,8 +28,8 @@ pub(crate) struct Host {
     door: Door,
     /// The file with its address.
     address: PathBuf,
-    /// It goes with this.
-    _scratch: TempDir,
+    /// For temporary files.
+    scratch: TempDir,
 }
 
 impl Host {
@@ -46,7 +52,7 @@ impl Host {
             .map_err(|error| Trouble::Folder { folder: data.display().to_string(), reason: error.to_string() })?;
         let taken = |error: io::Error| Trouble::Start(format!("port {port} of this machine cannot be used: {error}"));
         let door = Door::open(port).await.map_err(taken)?;
-        let mut builder = Versions::open(data)?.install(project, prepare(Engine::open(data)))?;
+        let (mut builder, steps) = Versions::open(data)?.install(project, prepare(Engine::open(data)))?;
         for channel in &project.channels {
             if let ChannelKind::Webhook { url, secret: signed, allow_inner } = &channel.kind {
                 let signed = signed.as_ref().map(|it| secret(it, folder));
@@ -55,10 +61,16 @@ impl Host {
             }
         }
         let scratch = scratch(data).map_err(|error| start(&format!("{}: {error}", data.join("tmp").display())))?;
+        let folders = Folders { project: folder, scratch: scratch.path() };
         for agent in &project.agents {
-            builder = answer(builder, project, agent, &Folders { project: folder, scratch: scratch.path() }, &door)?;
+            builder = answer(builder, project, agent, 1, &folders, &door)?;
+        }
+        for Step { version, agent } in &steps {
+            builder = answer(builder, project, agent, *version, &folders, &door)?;
         }
         let engine = builder.start().await.map_err(|error| start(&error))?;
+        // No program starts before that.
+        command::end_programs(scratch.path().parent().unwrap_or(data), Some(scratch.path()));
         door.serve(engine.clone());
         if let Err(error) = tidy(&scratch) {
             tracing::warn!(%error, "temporary files of a process that was killed could not be removed");
@@ -68,7 +80,26 @@ impl Host {
         if let Err(error) = fs::write(&address, door.url()) {
             tracing::warn!(%error, "the address of the endpoint could not be written");
         }
-        Ok(Host { engine, door, address, _scratch: scratch })
+        Ok(Host { engine, door, address, scratch })
+    }
+
+    /// Where the programs of its agents have their temporary files.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.scratch.path().to_owned()
+    }
+
+    /// As [`Host::close`], and tells whoever waits for that. They need not.
+    pub(crate) async fn close_patiently(self, console: &mut Console) {
+        let mut closing = pin!(self.close());
+        if timeout(UNNOTICED, &mut closing).await.is_err() {
+            console.note(
+                "what is under way may take ten seconds more to end; Ctrl-C breaks it off, and it is done again later",
+            );
+            tokio::select! {
+                () = closing => {}
+                () = interrupted() => {}
+            }
+        }
     }
 
     /// Lets what is under way end, and seals the log.
@@ -78,6 +109,16 @@ impl Host {
         self.door.close();
         self.engine.shutdown().await;
     }
+}
+
+/// How long nobody wonders what a process is waiting for.
+const UNNOTICED: Duration = Duration::from_millis(500);
+
+/// Ends what an engine was executed on, and the [programs](Host::programs) of its agents.
+pub(crate) fn end(runtime: Runtime, programs: &Path) {
+    // A thread may be reading stdin.
+    runtime.shutdown_background();
+    command::end_programs(programs, None);
 }
 
 /// Where agents work.
@@ -110,6 +151,7 @@ fn answer(
     builder: Builder,
     project: &Project,
     agent: &Agent,
+    version: u32,
     folders: &Folders<'_>,
     door: &Door,
 ) -> Result<Builder, Trouble> {
@@ -119,6 +161,7 @@ fn answer(
         AgentKind::Command { program, environment, memory_bytes, output_bytes } => {
             let agent = command::CommandAgent {
                 name,
+                version,
                 program: program.clone(),
                 folder: folder.to_owned(),
                 scratch: folders.scratch.to_owned(),
@@ -137,6 +180,7 @@ fn answer(
                 agent.secrets.iter().map(|(name, it)| (name.clone(), http::Header::Secret(secret(it, folder))));
             let agent = http::HttpAgent {
                 name,
+                version,
                 url: url.clone(),
                 secret: signed.as_ref().map(|it| secret(it, folder)),
                 headers: open.chain(closed).collect(),

@@ -3,7 +3,8 @@
 use crate::error::Trouble;
 use clap::Args;
 use rejoin::Builder;
-use rejoin::definition::{Diagnostics, Installed, Project, Source};
+use rejoin::definition::model::Agent;
+use rejoin::definition::{Diagnostics, FlowVersion, Installed, Project, Source};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -59,8 +60,9 @@ impl Versions {
     }
 
     /// Registers a project as it is now, and beside it whatever it was when runs began that may still go on. A text that is
-    /// not the last one known of its name is a new version.
-    pub(crate) fn install(&mut self, project: &Project, builder: Builder) -> Result<Builder, Trouble> {
+    /// not the last one known of its name is a new version. The steps whose programs and addresses are written down in any of
+    /// them are for the caller to register.
+    pub(crate) fn install(&mut self, project: &Project, builder: Builder) -> Result<(Builder, Vec<Step>), Trouble> {
         let mut present = BTreeMap::new();
         for workflow in &project.workflows {
             let version = self.version(&workflow.name, &workflow.text)?;
@@ -78,15 +80,35 @@ impl Versions {
             Installed::Flow(agent, _) => flow_version(present.get(&of_agent(agent)).copied().unwrap_or(1)),
         };
         let mut builder = project.install(builder, version);
+        let mut steps = Vec::new();
+        for workflow in &project.workflows {
+            let version = version(Installed::Workflow(workflow));
+            steps.extend(workflow.own_agents().into_iter().map(|agent| Step { version, agent: agent.clone() }));
+        }
         let earlier = self.known.iter().flat_map(|(name, versions)| versions.iter().map(move |it| (name, it)));
         for (name, (version, text)) in earlier.filter(|(name, (version, _))| present.get(*name) != Some(*version)) {
             let source = Source { name: format!("{name}, version {version}"), text: text.clone() };
             builder = match name.strip_prefix(OF_AGENT) {
-                Some(agent) => project.install_earlier_flow(builder, agent, source, flow_version(*version)),
-                None => project.install_earlier(builder, source, *version),
+                Some(agent) => {
+                    let version = FlowVersion { version: flow_version(*version), of: self.version_of_text(text) };
+                    project.install_earlier_flow(builder, agent, source, version)
+                }
+                None => {
+                    let (earlier, _) = Project::read(vec![source.clone()]);
+                    let own = earlier.workflows.iter().flat_map(|workflow| workflow.own_agents());
+                    steps.extend(own.map(|agent| Step { version: *version, agent: agent.clone() }));
+                    project.install_earlier(builder, source, *version)
+                }
             };
         }
-        Ok(builder)
+        Ok((builder, steps))
+    }
+
+    /// The version of the workflow that has this text; the newest, if several have it.
+    fn version_of_text(&self, text: &str) -> u32 {
+        let workflows = self.known.iter().filter(|(name, _)| !name.starts_with(OF_AGENT));
+        let mut versions = workflows.flat_map(|(_, versions)| versions.iter().rev());
+        versions.find(|(_, known)| *known == text).map_or(1, |(version, _)| *version)
     }
 
     /// The version of a text; a new one is kept before anything can begin under it.
@@ -105,6 +127,14 @@ impl Versions {
         versions.insert(version, text.to_owned());
         Ok(version)
     }
+}
+
+/// A step of a definition that is a program or an address.
+pub(crate) struct Step {
+    /// The version of the definition.
+    pub(crate) version: u32,
+    /// What does it.
+    pub(crate) agent: Agent,
 }
 
 /// What answers for an agent has versions of its own: it may be another workflow, of which there are few or many.

@@ -216,7 +216,7 @@ impl Agent {
     }
 
     /// It does at most so many jobs at the same time (one at least); further ones wait in the order in which they came. Subagents
-    /// that it has of itself are not counted: who waits for them has a place already.
+    /// that it has of itself are not counted: who waits for them has a place already. Those that workers do are.
     #[must_use]
     pub fn at_most(self, jobs: u32) -> Agent {
         Agent { limit: Some(jobs.max(1)), ..self }

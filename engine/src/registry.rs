@@ -197,17 +197,17 @@ impl Registry {
             (None, None) => return Err(entry.unknown_job(name, job)),
         };
         let (version, handler) = versions.last_key_value().ok_or_else(|| self.unknown(name))?;
-        let traits = &handler.traits;
-        let callee = Callee {
-            kind: if entry.agent.is_some() { Kind::Agent } else { Kind::Workflow },
-            reentrant: traits.reentrant,
-            declares: entry.declares(traits),
-            requires_user: traits.requires_user,
-            granted: true,
-            queue: entry.agent.as_ref().and_then(|agent| agent.queue()).map(str::to_owned),
-            missing: None,
-        };
-        Ok(Resolved { target: Target { name: name.to_owned(), version: *version }, handler, callee, by_default })
+        let target = Target { name: name.to_owned(), version: *version };
+        Ok(Resolved { callee: entry.callee(handler), target, handler, by_default })
+    }
+
+    /// What a step leads to that is written down in this version of a definition.
+    pub(crate) fn resolve_part(&self, name: &str, version: u32) -> Result<Resolved<'_>, Failure> {
+        let entry = self.targets.get(name).ok_or_else(|| self.unknown(name))?;
+        let handler = entry.handlers.get(&None).and_then(|versions| versions.get(&version));
+        let handler = handler.ok_or_else(|| self.unknown(name))?;
+        let callee = Callee { part: true, ..entry.callee(handler) };
+        Ok(Resolved { target: Target { name: name.to_owned(), version }, handler, callee, by_default: false })
     }
 
     /// A subagent of the same agent stands in no queue of it: who waits for it has the place that it would wait for.
@@ -295,6 +295,20 @@ impl Registry {
 }
 
 impl Entry {
+    fn callee(&self, handler: &Handler) -> Callee {
+        let traits = &handler.traits;
+        Callee {
+            kind: if self.agent.is_some() { Kind::Agent } else { Kind::Workflow },
+            reentrant: traits.reentrant,
+            declares: self.declares(traits),
+            requires_user: traits.requires_user,
+            granted: true,
+            part: false,
+            queue: self.agent.as_ref().and_then(|agent| agent.queue()).map(str::to_owned),
+            missing: None,
+        }
+    }
+
     fn shown(&self, Grant { name, when, timeout }: Grant) -> Callable {
         let newest = |job: &Option<String>| self.handlers.get(job)?.last_key_value().map(|(_, handler)| handler);
         let words = |job: &Option<String>| newest(job)?.traits.describes.map(str::to_owned);

@@ -1,5 +1,6 @@
 //! Tasks as agents get them, and what comes back: the result, and a report of what was done for it.
 
+use crate::context::TASK;
 use crate::conversation::text_of;
 use crate::history::Entry;
 use rejoin_machine::{Event, OpNo, Payload, RunId, Usage};
@@ -82,6 +83,8 @@ impl TaskUsage {
 pub struct Called {
     /// What was called.
     pub name: String,
+    /// Whether it is a task for an agent.
+    pub is_task: bool,
     /// What it was given.
     pub input: Value,
     /// What came of it: a value, or the code of a failure; `None` if nobody waited for it, or it has not ended.
@@ -97,19 +100,21 @@ impl Called {
             let (op, ended) = match event {
                 Event::ChildTriggered { op, target, child, .. } => {
                     open.insert(*op, calls.len());
-                    let input = given(&read(*child)?);
-                    calls.push(Called { name: target.name.clone(), input, ended: None });
+                    let child = read(*child)?;
+                    let (is_task, input) = (is_task(&child), given(&child));
+                    calls.push(Called { name: target.name.clone(), is_task, input, ended: None });
                     continue;
                 }
                 // Nobody tells the run: how that ended stands in the child's own history.
                 Event::ParticipantCalled { target, child, .. } => {
                     let child = read(*child)?;
-                    calls.push(Called { name: target.name.clone(), input: given(&child), ended: ended(&child) });
+                    let (is_task, input, ended) = (is_task(&child), given(&child), ended(&child));
+                    calls.push(Called { name: target.name.clone(), is_task, input, ended });
                     continue;
                 }
                 Event::ChildRefused { name, failure, .. } | Event::ParticipantRefused { name, failure, .. } => {
                     let ended = Some(Err(failure.code.clone()));
-                    calls.push(Called { name: name.clone(), input: Value::Null, ended });
+                    calls.push(Called { name: name.clone(), is_task: false, input: Value::Null, ended });
                     continue;
                 }
                 Event::ChildCompleted { op, output } => (op, Ok(json(output))),
@@ -132,6 +137,12 @@ fn given(history: &[Entry]) -> Value {
         Some(Event::Triggered(trigger)) => json(&trigger.input),
         _ => Value::Null,
     }
+}
+
+/// Whether the run of this history is a task.
+fn is_task(history: &[Entry]) -> bool {
+    let mut events = history.iter().take(1).flat_map(|entry| &entry.transition.events);
+    events.any(|event| matches!(event, Event::Briefed(brief) if brief.job.as_deref() == Some(TASK)))
 }
 
 /// How the run of this history ended, if it has.

@@ -20,6 +20,7 @@
 
 mod documents;
 mod group;
+mod left;
 mod output;
 mod program;
 
@@ -33,6 +34,7 @@ use super::trouble::{lasting, passing};
 use crate::endpoint::Door;
 use documents::Folder;
 use group::Group;
+pub(crate) use left::end_programs;
 use output::{Heard, Tail, Unheard};
 use program::Program;
 use rejoin::{Attempt, Builder, Failure};
@@ -49,6 +51,8 @@ const KEPT: usize = 4 << 10;
 pub(crate) struct CommandAgent {
     /// The agent's name.
     pub(crate) name: String,
+    /// Of what answers for it, where that is a step of a definition.
+    pub(crate) version: u32,
     /// The program and its arguments.
     pub(crate) program: Vec<String>,
     /// Where it works.
@@ -71,8 +75,8 @@ pub(crate) struct CommandAgent {
 
 /// Registers what answers for the agent. The agent itself, with its grants, is declared apart from that.
 pub(crate) fn register(builder: Builder, agent: CommandAgent, door: Door) -> Builder {
-    let name = agent.name.clone();
-    elsewhere::register(builder, &name, Commanded { agent, door })
+    let (name, version) = (agent.name.clone(), agent.version);
+    elsewhere::register(builder, &name, version, Commanded { agent, door })
 }
 
 /// The agent, and the way back to the engine.

@@ -25,13 +25,19 @@ pub(super) trait Elsewhere: Send + Sync + 'static {
 }
 
 /// Registers what answers for an agent: for any job, for tasks, and for turns of conversations.
-pub(super) fn register<E: Elsewhere>(builder: Builder, name: &str, agent: E) -> Builder {
+pub(super) fn register<E: Elsewhere>(builder: Builder, name: &str, version: u32, agent: E) -> Builder {
     let (name, agent) = (interned(name), Arc::new(agent));
     let (for_tasks, for_turns) = (agent.clone(), agent.clone());
     builder
-        .job(&Job::<Value, Value>::of(name), move |ctx, input| serve(agent.clone(), ctx, Asked::Job { input }))
-        .job(&Job::<Task, Value>::tasks(name), move |ctx, task: Task| serve(for_tasks.clone(), ctx, task.into()))
-        .job(&Job::<Turn, Value>::turns(name), move |ctx, turn: Turn| serve(for_turns.clone(), ctx, turn.into()))
+        .job(&Job::<Value, Value>::of(name).version(version), move |ctx, input| {
+            serve(agent.clone(), ctx, Asked::Job { input })
+        })
+        .job(&Job::<Task, Value>::tasks(name).version(version), move |ctx, task: Task| {
+            serve(for_tasks.clone(), ctx, task.into())
+        })
+        .job(&Job::<Turn, Value>::turns(name).version(version), move |ctx, turn: Turn| {
+            serve(for_turns.clone(), ctx, turn.into())
+        })
 }
 
 async fn serve<E: Elsewhere>(agent: Arc<E>, ctx: Context, asked: Asked) -> Result<Value, Failure> {

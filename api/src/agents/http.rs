@@ -29,6 +29,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
@@ -50,6 +51,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct HttpAgent {
     /// The agent's name.
     pub(crate) name: String,
+    /// Of what answers for it, where that is a step of a definition.
+    pub(crate) version: u32,
     /// Where it is asked.
     pub(crate) url: String,
     /// What requests are signed with: `whsec_` and base64, or the key itself.
@@ -75,8 +78,8 @@ pub(crate) enum Header {
 
 /// Registers what answers for the agent. The agent itself, with its grants, is declared apart from that.
 pub(crate) fn register(builder: Builder, agent: HttpAgent, door: Door) -> Builder {
-    let name = agent.name.clone();
-    elsewhere::register(builder, &name, Asking { agent, client: OnceCell::new(), door })
+    let (name, version) = (agent.name.clone(), agent.version);
+    elsewhere::register(builder, &name, version, Asking { agent, client: OnceCell::new(), door })
 }
 
 /// The agent, and what it is asked with from the first attempt on.
@@ -135,7 +138,7 @@ impl Asking {
         let url = target(agent)?;
         let (mut headers, mut secrets) = headers(&agent.headers)?;
         let id = attempt.idempotency_key();
-        if url.scheme() == "https" || agent.allow_inner {
+        if url.scheme() == "https" || is_here(&url) {
             let stopped = || passing("stopped", "the engine is going");
             let token = attempt.token(&self.door.engine().await.ok_or_else(stopped)?).to_string();
             headers.insert("rejoin-url", header("Rejoin-Url", self.door.url())?);
@@ -187,6 +190,12 @@ fn target(agent: &HttpAgent) -> Result<Url, Failure> {
     }
     outside::check(&url, agent.allow_inner).map_err(|refused| inner(&refused))?;
     Ok(url)
+}
+
+/// Whether it is on this machine, and what goes there on no network.
+fn is_here(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn client(agent: &HttpAgent) -> Result<Client, Failure> {

@@ -38,6 +38,7 @@ async fn endpoint(
 fn agent(url: String) -> HttpAgent {
     HttpAgent {
         name: AGENT.to_owned(),
+        version: 1,
         url,
         secret: None,
         headers: BTreeMap::new(),

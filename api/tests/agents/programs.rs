@@ -1,6 +1,6 @@
 //! Agents that are programs, with real ones.
 
-use crate::agents::command::{self, CommandAgent};
+use crate::agents::command::{self, CommandAgent, end_programs};
 use crate::agents::secret::SecretRef;
 use crate::stage::{AGENT, Stage, gone, granted, of, of_script, script, written};
 use rejoin::{Context, Failure, RunStatus, Workflow};
@@ -343,4 +343,20 @@ async fn how_far_a_program_is_can_be_watched() {
     run.cancel("seen").await.unwrap();
     assert!(run.result().await.is_err());
     stage.end().await;
+}
+
+#[test]
+fn programs_of_a_process_that_was_killed_are_known_by_where_their_temporary_files_are() {
+    let all = tempfile::tempdir().unwrap();
+    let all = all.path().canonicalize().unwrap();
+    let sleeps = |folder: &str| {
+        let mut command = std::process::Command::new("sleep");
+        command.arg("60").env("TMPDIR", all.join(folder)).spawn().unwrap()
+    };
+    let (mut left, mut own) = (sleeps("left/1"), sleeps("own/1"));
+    end_programs(&all, Some(&all.join("own")));
+    assert!(!left.wait().unwrap().success());
+    assert!(own.try_wait().unwrap().is_none(), "it works for this process");
+    end_programs(&all.join("own"), None);
+    assert!(!own.wait().unwrap().success());
 }

@@ -24,6 +24,7 @@ pub struct Stage {
 pub fn script(text: &str) -> CommandAgent {
     CommandAgent {
         name: AGENT.to_owned(),
+        version: 1,
         program: ["sh", "-c", text].map(str::to_owned).into(),
         folder: "/".into(),
         scratch: std::env::temp_dir(),

@@ -143,6 +143,8 @@ pub struct Callee {
     pub requires_user: bool,
     /// Whether the caller's grants name it.
     pub granted: bool,
+    /// Whether it is a part of the caller, written down with it: on the caller's level, and no choice of the caller's.
+    pub part: bool,
     /// Whether it begins in a queue.
     pub queue: Option<String>,
     /// What the call speaks of and is not there: a conversation, or a document by name.
@@ -227,7 +229,7 @@ impl Brief {
             message: given.message,
             only,
             // A part of the work may not do what the whole may not.
-            triggers_nothing: given.triggers_nothing || (given.subagent && self.triggers_nothing),
+            triggers_nothing: given.triggers_nothing || ((given.subagent || callee.part) && self.triggers_nothing),
             subagent: given.subagent,
             within: None,
             protected: given.protected,
@@ -298,7 +300,7 @@ impl Run {
     /// workflow. What a workflow assigns to agents, and parts of an agent's own work, are on the caller's level.
     pub(crate) fn counts(&self, terms: &Terms) -> bool {
         let within = self.brief.kind == Kind::Workflow && terms.callee.kind == Kind::Agent;
-        !within && !terms.given.subagent
+        !within && !terms.given.subagent && !terms.callee.part
     }
 
     /// Whether the run may make a call on these terms.
@@ -315,12 +317,11 @@ impl Run {
             if self.brief.kind != Kind::Agent || self.brief.subagent || callee.kind != Kind::Agent {
                 return Err(Rejection::NoSubagents { name: self.trigger.target.name.clone() });
             }
-        } else if self.brief.triggers_nothing {
+        } else if self.brief.triggers_nothing && !callee.part {
             return Err(Rejection::MayNotTrigger { path: path() });
         } else {
-            let refused = self.brief.kind == Kind::Agent && !callee.granted;
             let narrowed = self.counts(terms) && self.brief.only.as_ref().is_some_and(|only| !only.contains(name));
-            if refused || narrowed {
+            if (self.brief.kind == Kind::Agent && !callee.granted) || narrowed {
                 return Err(Rejection::NotGranted { name: name.clone(), path: path() });
             }
         }

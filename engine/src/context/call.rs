@@ -5,7 +5,7 @@ use super::options::options;
 use super::{Context, Reply, take};
 use crate::agent::Job;
 use crate::failure::{Failure, encode};
-use crate::registry::Resolved;
+use crate::registry::{Registry, Resolved};
 use crate::workflow::Workflow;
 use rejoin_machine::brief::{Given, Kind, Terms};
 use rejoin_machine::call::{Mode, OnTimeout};
@@ -22,13 +22,22 @@ use std::time::Duration;
 pub(super) struct Wanted<'a> {
     pub(super) name: &'a str,
     pub(super) job: Option<&'a str>,
+    /// The version of the definition that it is a part of, if it is a part of one.
+    pub(super) part: Option<u32>,
     pub(super) mode: Mode,
     pub(super) given: Given,
 }
 
 impl<'a> Wanted<'a> {
     pub(super) fn workflow(name: &'a str) -> Self {
-        Wanted { name, job: None, mode: Mode::Wait, given: Given::default() }
+        Wanted { name, job: None, part: None, mode: Mode::Wait, given: Given::default() }
+    }
+
+    fn resolve<'r>(&self, registry: &'r Registry) -> Result<Resolved<'r>, Failure> {
+        match self.part {
+            Some(version) => registry.resolve_part(self.name, version),
+            None => registry.resolve(self.name, self.job),
+        }
     }
 
     fn job<I, O>(job: &Job<I, O>) -> Self {
@@ -97,6 +106,12 @@ impl Context {
         Call::new(self.issue_checked(Wanted { job, ..Wanted::workflow(agent) }, input))
     }
 
+    /// Does a step that is written down in this version of a definition. The input is checked before anything starts.
+    #[cfg(feature = "definitions")]
+    pub(crate) fn part_json(&self, name: &str, version: u32, input: &Value) -> Call<Value> {
+        Call::new(self.issue_checked(Wanted { part: Some(version), ..Wanted::workflow(name) }, input))
+    }
+
     /// Triggers a workflow or asks an agent, of types that are not at hand, and does not wait: as [`Context::spawn`]. The input is
     /// checked before anything starts.
     pub fn spawn_json(&self, name: &str, job: Option<&str>, input: &Value) -> Spawned {
@@ -117,7 +132,7 @@ impl Context {
 
     fn issue_checked(&self, wanted: Wanted<'_>, input: &Value) -> Operation {
         let input = encode("the input", input);
-        let checked = match (&input, self.inner.registry.resolve(wanted.name, wanted.job)) {
+        let checked = match (&input, wanted.resolve(&self.inner.registry)) {
             (Ok(input), Ok(Resolved { handler, .. })) => (handler.check)(input),
             (_, _) => Ok(()),
         };
@@ -128,14 +143,15 @@ impl Context {
     }
 
     pub(super) fn issue_call(&self, wanted: Wanted<'_>, input: Result<Payload, Failure>) -> Operation {
-        let Wanted { name, job, mode, mut given } = wanted;
+        let resolved = wanted.resolve(&self.inner.registry);
+        let Wanted { name, job, mode, mut given, .. } = wanted;
         let op = self.inner.number();
         let mut callee = rejoin_machine::brief::Callee::default();
         given.job = job.map(str::to_owned);
-        let target = match self.inner.registry.resolve(name, job) {
+        let target = match resolved {
             Ok(resolved) => {
                 callee = resolved.callee;
-                callee.granted = self.inner.may_call(name);
+                callee.granted = callee.part || self.inner.may_call(name);
                 if given.subagent && name == self.inner.of.name {
                     self.inner.registry.beside_itself(&mut callee);
                 }

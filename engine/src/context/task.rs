@@ -105,7 +105,7 @@ impl Assign {
 
     /// Asks the agent.
     fn ask(&self, given: Given, task: &Task) -> Call<TaskResult> {
-        let wanted = Wanted { name: &self.agent, job: Some(TASK), mode: Mode::Wait, given };
+        let wanted = Wanted { name: &self.agent, job: Some(TASK), part: None, mode: Mode::Wait, given };
         let input = match &self.trouble {
             Some(failure) => Err(failure.clone()),
             None => encode("the task", task),

@@ -87,6 +87,7 @@ codes! {
     LateWithoutRoute = "R404", Error, "a question that can expire, and nothing says what then";
     NeedsUser = "R405", Error, "headless work that needs the user of a conversation";
     NoAnswerer = "R406", Error, "an agent that has nothing to answer with";
+    NotEncrypted = "R407", Error, "a model that is spoken to where others can read along";
 }
 
 /// Something that is wrong, and where.

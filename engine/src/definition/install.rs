@@ -42,10 +42,11 @@ impl Project {
             builder = builder.project(name.value.clone());
         }
         for workflow in &self.workflows {
-            builder = register(builder, workflow.clone(), version(Installed::Workflow(workflow)));
+            let of = version(Installed::Workflow(workflow));
+            builder = register(builder, workflow.clone(), of);
             for agent in self.answered_by(&workflow.name) {
                 let version = version(Installed::Flow(&agent.name, workflow));
-                builder = register_flow(builder, interned(&agent.name), workflow, version);
+                builder = register_flow(builder, interned(&agent.name), workflow, FlowVersion { version, of });
             }
         }
         match &self.depth {
@@ -61,7 +62,7 @@ impl Project {
     }
 
     /// As [`Project::install_earlier`], of what answered for an agent that a flow answers for now too.
-    pub fn install_earlier_flow(&self, builder: Builder, agent: &str, source: Source, version: u32) -> Builder {
+    pub fn install_earlier_flow(&self, builder: Builder, agent: &str, source: Source, version: FlowVersion) -> Builder {
         let by_flow = self.agent(agent).is_some_and(|agent| agent.flow().is_some());
         let flows = earlier(source).into_iter().filter(|_| by_flow);
         flows.fold(builder, |builder, flow| register_flow(builder, interned(agent), &flow, version))
@@ -91,6 +92,15 @@ impl Project {
     }
 }
 
+/// The versions of what answers for an agent.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowVersion {
+    /// As what answers for it.
+    pub version: u32,
+    /// Of the workflow that it is, and so of the steps that are written down in it.
+    pub of: u32,
+}
+
 /// Something that is installed, of which there may be several versions.
 #[derive(Clone, Copy, Debug)]
 pub enum Installed<'a> {
@@ -114,22 +124,28 @@ fn declares(definition: &Definition) -> &'static [&'static str] {
 }
 
 /// Registers a definition as what answers for an agent: for jobs of any name, for tasks, and for turns of conversations.
-fn register_flow(builder: Builder, agent: &'static str, definition: &Arc<Definition>, version: u32) -> Builder {
+fn register_flow(
+    builder: Builder,
+    agent: &'static str,
+    definition: &Arc<Definition>,
+    versions: FlowVersion,
+) -> Builder {
+    let FlowVersion { version, of } = versions;
     let names = declares(definition);
     let (for_jobs, for_tasks, for_turns) = (definition.clone(), definition.clone(), definition.clone());
     let jobs = Job::<Value, Value>::of(agent).version(version).metadata(names);
     let tasks = Job::<Task, Value>::tasks(agent).version(version).metadata(names);
     let turns = Job::<Turn, Value>::turns(agent).version(version).metadata(names);
     builder
-        .job(&jobs, move |ctx, input| answer(for_jobs.clone(), ctx, input))
+        .job(&jobs, move |ctx, input| answer(for_jobs.clone(), of, ctx, input))
         .job(&tasks, move |ctx, task: Task| {
             let asked = declared(&for_tasks, [("task", json!(task.description))]);
-            answer(for_tasks.clone(), ctx, asked)
+            answer(for_tasks.clone(), of, ctx, asked)
         })
         .job(&turns, move |ctx, turn: Turn| {
             let (text, Turn { from, number, .. }) = (turn.text(), turn);
             let said = [("message", json!(text)), ("from", json!(from)), ("number", json!(number))];
-            answer(for_turns.clone(), ctx, declared(&for_turns, said))
+            answer(for_turns.clone(), of, ctx, declared(&for_turns, said))
         })
 }
 
@@ -142,9 +158,9 @@ fn declared<const N: usize>(flow: &Definition, known: [(&str, Value); N]) -> Val
 }
 
 /// What an agent says whose flow this is.
-async fn answer(flow: Arc<Definition>, ctx: Context, input: Value) -> Result<Value, Failure> {
+async fn answer(flow: Arc<Definition>, version: u32, ctx: Context, input: Value) -> Result<Value, Failure> {
     fits(&flow, &input)?;
-    interpret(flow, ctx, input).await.map(Tagged::untag)
+    interpret(flow, version, ctx, input).await.map(Tagged::untag)
 }
 
 /// Whether an input is what a definition declares, where it declares any.
@@ -180,7 +196,7 @@ fn register(builder: Builder, definition: Arc<Definition>, version: u32) -> Buil
     let check = checked(&definition);
     let input = (!definition.input.is_empty()).then(|| schema(&definition.input));
     let running = definition.clone();
-    let handler = move |ctx, input: Value| interpret(running.clone(), ctx, input);
+    let handler = move |ctx, input: Value| interpret(running.clone(), version, ctx, input);
     builder.checked_workflow(&workflow, Handler { check, input, ..Handler::new(workflow.traits, handler) })
 }
 

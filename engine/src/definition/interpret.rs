@@ -85,9 +85,14 @@ impl From<Failure> for Stop {
     }
 }
 
-/// Interprets a workflow.
-pub(super) async fn interpret(workflow: Arc<Workflow>, ctx: Context, input: Value) -> Result<Value, Failure> {
-    let mut scope = Scope::new(&ctx, &workflow, input)?;
+/// Interprets a version of a workflow.
+pub(super) async fn interpret(
+    workflow: Arc<Workflow>,
+    version: u32,
+    ctx: Context,
+    input: Value,
+) -> Result<Value, Failure> {
+    let mut scope = Scope::new(&ctx, &workflow, version, input)?;
     let mut results = Results::default();
     match walk(&workflow, &ctx, &mut scope, &mut results).await {
         Ok(()) => {}

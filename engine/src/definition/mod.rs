@@ -31,7 +31,7 @@ mod read;
 mod source;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
-pub use install::{Installed, interned};
+pub use install::{FlowVersion, Installed, interned};
 pub use model::Project;
 pub use pattern::Pattern;
 pub use read::length;

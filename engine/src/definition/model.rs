@@ -101,7 +101,7 @@ pub struct Agent {
     pub departments: Vec<At<String>>,
     /// How many jobs at a time.
     pub at_most: Option<u32>,
-    /// How many subagents at a time.
+    /// How many subagents a job of it may have.
     pub subagents: u32,
     /// The metadata that it declares.
     pub metadata: Vec<String>,
@@ -233,8 +233,8 @@ pub struct Workflow {
 }
 
 impl Workflow {
-    /// The agents of single steps.
-    pub(super) fn own_agents(&self) -> Vec<&Agent> {
+    /// The agents of single steps: what does them is not declared in the project, and is of the version of the workflow.
+    pub fn own_agents(&self) -> Vec<&Agent> {
         super::check::targets(self).into_iter().filter_map(|target| target.own.as_deref()).collect()
     }
 

@@ -24,7 +24,7 @@ pub(super) fn project(sources: Vec<Source>, found: &mut Diagnostics) -> Project 
             project.workflows.push(std::sync::Arc::new(workflow));
         }
     }
-    project::declare_own(&mut project, found);
+    project::named_twice(&project, found);
     project.sources = sources;
     project
 }

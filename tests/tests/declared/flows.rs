@@ -1,12 +1,12 @@
 //! Agents that answer by a flow: conversations through definitions.
 
 use super::{app, project, read};
-use rejoin::definition::Source;
+use rejoin::definition::{FlowVersion, Source};
 use rejoin::testkit::{Dialogue, Simulation, World};
-use rejoin::{Conversation, RunStatus, Sent, Speaker};
+use rejoin::{Context, Conversation, Job, RunStatus, Sent, Speaker};
 use rejoin_store::simulated::Outcome;
 use rejoin_tests::lives::{builder, start};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const PROJECT: &str = "
 agents:
@@ -238,13 +238,20 @@ fn a_flow_may_do_what_its_own_steps_are() {
         found.text(&project.sources)
     };
     assert_eq!(wrong("{ command: cat, route: { completed: end } }"), "");
-    let project = project(&files("{ command: cat, route: { completed: end } }").each_ref().map(String::as_str));
-    assert_eq!(
-        project.agents.iter().map(|agent| agent.name.value.as_str()).collect::<Vec<_>>(),
-        ["a", "echo", "talk.it"]
-    );
     // A task is asked of an agent like anything else.
     assert!(wrong("{ task: hello, agent: echo, then: end }").contains("R109"));
+    // Also where it may trigger nothing, and as deep as there is anything.
+    let [project, flow] = files("{ command: cat, route: { completed: end } }");
+    let flow = flow + "output: '= it'\n";
+    let main = "workflow: main\nnodes: { one: { trigger: deeper, route: { completed: end } } }\noutput: '= one'\n";
+    let deeper = "workflow: deeper\nnodes: { two: { trigger: deepest, route: { completed: end } } }\noutput: '= two'\n";
+    let deepest = "workflow: deepest\nstart: work\nstages: { work: { assign: [{ agent: a, task: hello }], then: end } }\noutput: '= work'\n";
+    let step = Job::<Value, Value>::of("talk.it");
+    let app = app(&[&project, &flow, main, deeper, deepest])
+        .job(&step, |ctx: Context, _: Value| async move { Ok(json!({ "done": ctx.depth() })) });
+    let (mut simulation, run) = super::begin(app, json!({}));
+    let said = simulation.block_on(run.result()).unwrap().unwrap();
+    assert!(said.to_string().contains(r#""done":2"#), "{said}");
 }
 
 #[test]
@@ -269,7 +276,8 @@ fn spec_a15_a_turn_stays_with_the_flow_that_it_began_with() {
     drop(chat);
     let earlier = Source { name: "old".to_owned(), text: flow("old") };
     let now = of("new");
-    let app = now.install_earlier_flow(now.install(builder(), |_| 2), "bot", earlier, 1);
+    let app =
+        now.install_earlier_flow(now.install(builder(), |_| 2), "bot", earlier, FlowVersion { version: 1, of: 1 });
     let mut chat = begin(&world.crash(Outcome::Kept, 1), app);
     let second = chat.say("second");
     chat.simulation.block_on(async move { second.settled().await }).unwrap().unwrap();

@@ -384,6 +384,7 @@ fn terms(dice: &mut Dice<'_>) -> Terms {
             declares: if dice.once_in(4) { vec![dice.name()] } else { Vec::new() },
             requires_user: dice.once_in(8),
             granted: !dice.once_in(4),
+            part: dice.once_in(8),
             queue: dice.once_in(4).then(|| dice.name()),
             missing: dice.once_in(16).then(|| dice.name()),
         },

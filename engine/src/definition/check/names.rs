@@ -69,7 +69,8 @@ fn unknown<'a>(
 /// Whether the agents that a workflow answers for are granted what it triggers.
 fn check_grants(project: &Project, workflow: &Workflow, found: &mut Diagnostics) {
     for agent in project.answered_by(&workflow.name) {
-        let mut asked: Vec<&At<String>> = targets(workflow).into_iter().map(|target| &target.name).collect();
+        let others = targets(workflow).into_iter().filter(|target| target.own.is_none());
+        let mut asked: Vec<&At<String>> = others.map(|target| &target.name).collect();
         every(&workflow.units, &mut |unit| match &unit.work {
             Work::Stage(stage) => asked.extend(stage.assign.iter().map(|it| &it.agent)),
             Work::Task(it) => asked.push(&it.agent),
@@ -87,7 +88,7 @@ fn check_grants(project: &Project, workflow: &Workflow, found: &mut Diagnostics)
 
 pub(super) fn check_workflow(project: &Project, workflow: &Workflow, found: &mut Diagnostics) {
     check_grants(project, workflow, found);
-    for target in targets(workflow) {
+    for target in targets(workflow).into_iter().filter(|target| target.own.is_none()) {
         match (project.workflow(&target.name), project.agent(&target.name)) {
             (None, None) => {
                 let names = callable(project);

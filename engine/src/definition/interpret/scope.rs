@@ -12,6 +12,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(super) struct Scope {
     variables: expression::Scope,
+    /// The version of the workflow, and of the programs and addresses that are written down in it.
+    pub(super) version: u32,
 }
 
 /// Names that are always there.
@@ -28,7 +30,7 @@ pub(super) fn visitor(ctx: &Context) -> Result<Map<String, Value>, Failure> {
 }
 
 impl Scope {
-    pub(super) fn new(ctx: &Context, workflow: &Workflow, input: Value) -> Result<Scope, Failure> {
+    pub(super) fn new(ctx: &Context, workflow: &Workflow, version: u32, input: Value) -> Result<Scope, Failure> {
         let mut metadata = Map::new();
         for name in &workflow.metadata {
             metadata.insert(name.value.clone(), ctx.metadata::<Value>(name)?);
@@ -42,7 +44,7 @@ impl Scope {
             let missing = field.default.clone().unwrap_or_default();
             given.entry(field.name.value.clone()).or_insert(missing);
         }
-        let mut scope = Scope { variables: expression::Scope::new() };
+        let mut scope = Scope { variables: expression::Scope::new(), version };
         scope.set("input", Value::Object(given));
         scope.set("metadata", Value::Object(metadata));
         scope.set("visitor", Value::Object(visitor(ctx)?));

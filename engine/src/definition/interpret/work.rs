@@ -41,7 +41,7 @@ pub(super) async fn perform(
         Work::Trigger(target) => trigger(target, ctx, scope).await?,
         Work::Message { text, to, from } => {
             let text = text.render(scope.variables())?;
-            say(text, to.as_ref().zip(from.as_ref()), &unit.name, ctx).await
+            say(text, to.as_ref().zip(from.as_ref()), ctx).await
         }
         Work::Choice(branches) => {
             for (outcome, condition) in branches {
@@ -110,9 +110,9 @@ fn listed(unit: &str, value: Value) -> Result<Vec<Value>, Stop> {
 }
 
 /// Says something in the conversation, or writes it to a person, whom an agent answers.
-async fn say(text: String, to: Option<(&At<String>, &At<String>)>, unit: &str, ctx: &Context) -> Ended {
+async fn say(text: String, to: Option<(&At<String>, &At<String>)>, ctx: &Context) -> Ended {
     let Some((person, agent)) = to else { return finished(ctx.say(&text).map(|()| Value::Null)) };
-    let told = ctx.tell(person, agent, text).key(unit).await;
+    let told = ctx.tell(person, agent, text).await;
     finished(told.map(|conversation| json!({ "conversation": conversation.to_string() })))
 }
 
@@ -147,7 +147,10 @@ pub(super) async fn trigger(target: &Target, ctx: &Context, scope: &Scope) -> Re
             Err(failure) => Ended::failed(failure),
         });
     }
-    let mut call = ctx.job_json(&target.name, target.job.as_deref(), &input);
+    let mut call = match &target.own {
+        Some(_) => ctx.part_json(&target.name, scope.version, &input),
+        None => ctx.job_json(&target.name, target.job.as_deref(), &input),
+    };
     for (name, value) in metadata {
         call = call.metadata(name, &value);
     }

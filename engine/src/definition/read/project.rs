@@ -107,18 +107,10 @@ pub(super) fn own(step: &At<String>, fields: &mut Fields<'_>) -> Option<Agent> {
     })
 }
 
-/// Declares the agents of single steps, which whoever answers by such a workflow may trigger.
-pub(super) fn declare_own(project: &mut Project, found: &mut Diagnostics) {
-    for workflow in project.workflows.clone() {
-        for own in workflow.own_agents() {
-            let answered = |agent: &&mut Agent| agent.flow().is_some_and(|flow| flow.value == workflow.name.value);
-            for agent in project.agents.iter_mut().filter(answered) {
-                agent.grants.push(Granted::of(own.name.clone()));
-            }
-            project.agents.push(own.clone());
-        }
-    }
-    twice("agent", project.agents.iter().map(|agent| &agent.name), found);
+/// Names that several agents have, those of single steps among them.
+pub(super) fn named_twice(project: &Project, found: &mut Diagnostics) {
+    let own = project.workflows.iter().flat_map(|workflow| workflow.own_agents());
+    twice("agent", project.agents.iter().chain(own).map(|agent| &agent.name), found);
 }
 
 fn command(fields: &mut Fields<'_>) -> Option<AgentKind> {
@@ -212,6 +204,11 @@ fn model(node: &Node, found: &mut Diagnostics) -> Option<AgentKind> {
         allow_inner: fields.flag("allow_inner").unwrap_or(false),
     };
     fields.end();
+    if model.url.starts_with("http://") && !model.allow_inner {
+        let message = format!("{:?} is not encrypted, and a key and whatever is said go there", model.url);
+        let help = "use https://, or allow_inner: true if it is on this machine or in its own network";
+        found.advise(Code::NotEncrypted, node.at.clone(), message, help);
+    }
     Some(AgentKind::Model(model))
 }
 
