@@ -207,6 +207,13 @@ fn a_question_is_answered_in_the_chat_and_what_is_wrong_is_told() {
 }
 
 #[test]
+fn whoever_runs_the_chat_answers_in_the_name_of_those_who_are_asked() {
+    let shop = Shop::new();
+    let said = shop.piped("publish it\n/answer yes: fine\n", &["--person", "bob"]);
+    assert!(said.status == 0 && said.out.ends_with("support: yes, fine\n"), "{said:?}");
+}
+
+#[test]
 fn who_is_not_there_is_told_with_who_is() {
     let shop = Shop::new();
     let folder = shop.0.path().to_str().unwrap();

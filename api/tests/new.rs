@@ -18,6 +18,9 @@ fn a_new_project_is_sound_and_runs() {
     let said = rejoin(["check", path, "--strict"]);
     assert_eq!((said.status, &*said.out), (0, "1 workflow, 2 agents: nothing is wrong\n"), "{said:?}");
 
+    let said = rejoin(["test", path]);
+    assert_eq!((said.status, &*said.err), (0, ""), "{said:?}");
+
     let topic = r#"topic=a "quoted\path""#;
     let said = rejoin(["run", path, "--no-tty", "--input", topic, "--answer", "again", "--answer", "publish"]);
     assert_eq!((said.status, said.out.trim()), (0, "The note is in out/note.txt."), "{said:?}");

@@ -47,6 +47,26 @@ play:
     assert_eq!((&told["passed"], &told["why"]), (&Value::Bool(true), &Value::Null), "{said:?}");
 }
 
+#[test]
+fn spec_i4_a_task_is_named_by_what_is_to_be_done_while_it_is_done_too() {
+    let folder = folder(&[
+        (
+            "rejoin.yaml",
+            "agents: { bad: { command: 'echo \"{\\\"error\\\": {\\\"code\\\": \\\"nope\\\"}}\"', attempts: 1 }, slow: { command: 'sleep 1; echo ok' } }\n",
+        ),
+        (
+            "workflows/main.yaml",
+            "workflow: main\nnodes: { a: { task: Do cats., agent: bad, route: { failed: b }, then: b }, b: { task: Do dogs., agent: slow, then: end } }\n",
+        ),
+        (
+            "tests/it.yaml",
+            "workflow: main\nplay: [{ call: bad, input: Do cats., fails: nope }, { call: slow, input: Do dogs. }, { result: ok }]\n",
+        ),
+    ]);
+    let said = test(folder.path(), &[]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""), "{said:?}");
+}
+
 /// Three days pass in no time, each thing at its own: two reminders, then whoever asks gives up.
 const DAYS: &str = "
 workflow: days

@@ -1,6 +1,6 @@
 //! How far an agent is that works elsewhere, on its way to whoever watches: it holds up nothing, and what comes too fast is left out.
 
-use rejoin::{Attempt, Engine, Participant};
+use rejoin::{Attempt, Engine, Participant, RunError};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -26,8 +26,11 @@ impl Telling {
 async fn tell(participant: Participant, mut progress: watch::Receiver<Value>) {
     while progress.changed().await.is_ok() {
         let said = progress.borrow_and_update().clone();
-        if participant.progress(&said).await.is_err() {
-            break;
+        match participant.progress(&said).await {
+            Ok(_) => {}
+            // Nobody watches what is that large.
+            Err(RunError::Payload(_)) => {}
+            Err(_) => break,
         }
     }
 }

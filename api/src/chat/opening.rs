@@ -16,9 +16,21 @@ pub(super) async fn open(engine: &Engine, wish: &Wish) -> Result<(Conversation, 
     });
     let last = last(engine, wish, &base)?;
     if let Some((_, info)) = last.as_ref().filter(|(_, info)| !wish.anew && !info.closed) {
-        check(engine, wish, info)?;
-        let chat = engine.find_conversation(info.id).map_err(|error| refused(&error))?;
-        return Ok((chat, false));
+        check(wish, info)?;
+        let other = other_metadata(engine, wish, info)?;
+        match other {
+            None => {
+                let chat = engine.find_conversation(info.id).map_err(|error| refused(&error))?;
+                return Ok((chat, false));
+            }
+            // Nothing was said in it, so nothing is lost by another one.
+            Some(_) if info.row.messages == 0 => {}
+            Some(name) => {
+                let key = info.key.as_deref().unwrap_or_default();
+                let what = format!("was begun with other metadata ({name}), which stays; give --anew");
+                return Err(Trouble::Refused(format!("the conversation {key:?} {what}")));
+            }
+        }
     }
     let key = match last {
         Some((number, _)) => format!("{base}#{}", number.saturating_add(1)),
@@ -33,7 +45,7 @@ pub(super) async fn open(engine: &Engine, wish: &Wish) -> Result<(Conversation, 
     }
     let chat = open.await.map_err(|error| refused(&error))?;
     let info = chat.info().map_err(|error| refused(&error))?;
-    check(engine, wish, &info)?;
+    check(wish, &info)?;
     Ok((chat, true))
 }
 
@@ -66,8 +78,8 @@ fn number(key: &str, base: &str) -> Option<u32> {
     }
 }
 
-/// Whether it is what is wanted: nothing is said to another agent, in another name, or beside other metadata.
-fn check(engine: &Engine, wish: &Wish, info: &ConversationInfo) -> Result<(), Trouble> {
+/// Whether it is what is wanted: nothing is said to another agent, or in another name.
+fn check(wish: &Wish, info: &ConversationInfo) -> Result<(), Trouble> {
     let key = info.key.as_deref().unwrap_or_default();
     let with = info.row.user.as_deref();
     let other = |what: String| Err(Trouble::Refused(format!("the conversation {key:?} {what}")));
@@ -79,6 +91,11 @@ fn check(engine: &Engine, wish: &Wish, info: &ConversationInfo) -> Result<(), Tr
         (Some(with), _) => return other(format!("is with {with}; give --person {with}, or another --key")),
         (None, _) => return other("is with nobody who is named; give no --person, or another --key".to_owned()),
     }
+    Ok(())
+}
+
+/// The name of what is wanted beside it and is another there.
+fn other_metadata<'a>(engine: &Engine, wish: &'a Wish, info: &ConversationInfo) -> Result<Option<&'a str>, Trouble> {
     let history = engine.history(info.id).map_err(|error| Trouble::Refused(error.to_string()))?;
     let events = history.iter().flat_map(|entry| &entry.transition.events);
     let mut briefs = events.filter_map(|event| if let Event::Briefed(brief) = event { Some(brief) } else { None });
@@ -87,10 +104,7 @@ fn check(engine: &Engine, wish: &Wish, info: &ConversationInfo) -> Result<(), Tr
         let same = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).is_ok_and(|it| it == *value);
         known.iter().any(|(known, text)| known == name && same(text.bytes()))
     };
-    match wish.metadata.iter().find(|(name, value)| !has(name, value)) {
-        Some((name, _)) => other(format!("was begun with other metadata ({name}), which stays; give --anew")),
-        None => Ok(()),
-    }
+    Ok(wish.metadata.iter().find(|(name, value)| !has(name, value)).map(|(name, _)| name.as_str()))
 }
 
 #[cfg(test)]

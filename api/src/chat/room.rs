@@ -58,7 +58,7 @@ impl Room {
         let mut room = Room {
             engine: engine.clone(),
             feed: engine.follow_all(engine.cursor()),
-            asking: if prompted { Asking::new(person.clone()) } else { Asking::of_script(person.clone()) },
+            asking: if prompted { Asking::new(person.clone()) } else { Asking::of_script(person.clone()) }.for_others(),
             person,
             when_busy: wish.when_busy,
             cards: Cards::default(),

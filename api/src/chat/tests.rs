@@ -200,6 +200,7 @@ async fn the_same_wish_finds_the_same_conversation_and_no_other_one_does() {
     assert!(begun);
     assert_eq!(open(&with).await.unwrap(), (first, false));
     assert_eq!(open(&wish()).await.unwrap(), (first, false));
+    engine.find_conversation(first).unwrap().say("hello").await.unwrap();
     let other = Wish { metadata: vec![("tenant".to_owned(), Value::Null)], ..wish() };
     assert!(open(&other).await.unwrap_err().to_string().contains("other metadata (tenant)"));
     let (second, begun) = open(&Wish { anew: true, ..other }).await.unwrap();
@@ -209,6 +210,9 @@ async fn the_same_wish_finds_the_same_conversation_and_no_other_one_does() {
     let keyed = Wish { key: Some("desk".to_owned()), ..wish() };
     let (third, _) = open(&keyed).await.unwrap();
     assert!(third != first && third != second);
+    // What was forgotten when nothing had been said yet can be given still.
+    let (fourth, begun) = open(&Wish { metadata: with.metadata, ..keyed.clone() }).await.unwrap();
+    assert!(begun && fourth != third);
     let nobody = Wish { person: None, ..keyed };
     assert!(open(&nobody).await.unwrap_err().to_string().contains("is with ann; give --person ann"));
     engine.shutdown().await;

@@ -4,7 +4,7 @@ use super::check::sound;
 use super::trigger::field;
 use crate::chat::{self, View, Wish};
 use crate::error::Trouble;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::output::Console;
 use crate::project::{self, Variants};
 use clap::{Args, ValueEnum};
@@ -107,14 +107,14 @@ impl Chat {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
         let (wish, view) = (self.wish(), self.view());
-        let talked = runtime.block_on(async {
+        let talked: Result<_, Trouble> = runtime.block_on(async {
             let host = Host::open(&project, &folder, &data, self.listen).await?;
-            let talked = chat::talk(&host.engine, wish, view, console).await;
-            host.close().await;
-            talked
+            let (talked, programs) = (chat::talk(&host.engine, wish, view, console).await, host.programs());
+            host.close_patiently(console).await;
+            Ok((talked, programs))
         });
-        // A thread may be reading stdin.
-        runtime.shutdown_background();
+        let (talked, programs) = talked?;
+        host::end(runtime, &programs);
         talked
     }
 

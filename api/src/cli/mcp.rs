@@ -92,7 +92,9 @@ async fn exchange(asking: &Asking, line: &[u8]) -> Option<String> {
         Ok((_, answer)) => answer,
         Err(trouble) => trouble.to_string(),
     };
-    Some(refusal(message.get("id").unwrap_or(&Value::Null), INTERNAL_ERROR, why.trim()))
+    // A notification expects no answer.
+    let is_notification = message.get("method").is_some() && message.get("id").is_none();
+    (!is_notification).then(|| refusal(message.get("id").unwrap_or(&Value::Null), INTERNAL_ERROR, why.trim()))
 }
 
 fn is_message(answer: &str) -> bool {

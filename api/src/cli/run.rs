@@ -3,17 +3,18 @@
 use super::check::sound;
 use super::trigger::field;
 use crate::error::Trouble;
-use crate::host::Host;
+use crate::host::{self, Host};
+use crate::live::asking::find;
 use crate::live::{self, Ending, View};
-use crate::output::Console;
+use crate::output::{Console, printable};
 use crate::project::{self, Variants};
 use clap::Args;
 use rejoin::definition::model::{Field, Workflow};
 use rejoin::definition::{Project, interned};
-use rejoin::{Engine, Failure, Filter, RunId, RunInfo, Tagged};
+use rejoin::{Engine, Failure, Filter, OpenApproval, RunId, RunInfo, RunStatus, Tagged};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
-use std::io::{IsTerminal, Read, Write, stderr, stdin};
+use std::io::{IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub(crate) struct Run {
     anew: bool,
 }
 
-/// Goes on with whatever has not ended, the newest first.
+/// Goes on with whatever has not ended, one after the other, the newest first.
 #[derive(Args)]
 #[command(after_long_help = HELP)]
 pub(crate) struct Resume {
@@ -92,15 +93,19 @@ impl Run {
         // What was begun with other metadata is another run.
         let digest = digest(&if self.metadata.is_empty() { input.clone() } else { json!([input, self.metadata]) });
         let (anew, shown) = (self.anew, self.place.shown());
+        let mut first = true;
         self.place.host(&project, console, async |engine| {
-            if let Some(run) = begun(engine, &shown.all(), Some((&workflow.name, &digest)))?.filter(|_| !anew) {
-                return Ok(run);
+            if !std::mem::take(&mut first) {
+                return Ok(None);
+            }
+            if let Some(run) = begun(engine, &shown.all(), &workflow.name, &digest)?.filter(|_| !anew) {
+                return Ok(Some(run));
             }
             let named = rejoin::Workflow::<Value, Value>::named(interned(&workflow.name));
-            let trigger = engine.trigger(&named, input).label(LABEL, digest);
+            let trigger = engine.trigger(&named, input.clone()).label(LABEL, digest.clone());
             let trigger = self.metadata.iter().fold(trigger, |it, (name, value)| it.metadata(name, value));
             let triggered = trigger.await;
-            triggered.map(|run| run.id()).map_err(|error| Trouble::Refused(error.to_string()))
+            triggered.map(|run| Some(run.id())).map_err(|error| Trouble::Refused(error.to_string()))
         })
     }
 
@@ -124,41 +129,71 @@ impl Resume {
     pub(crate) fn execute(self, console: &mut Console) -> Result<(), Trouble> {
         let project = sound(&self.place.path, &self.place.variants)?;
         let shown = self.place.shown();
+        let mut any = false;
         self.place.host(&project, console, async |engine| {
-            let nothing = || Trouble::Refused("every run has ended; rejoin run begins one".to_owned());
-            begun(engine, &shown.all(), None)?.ok_or_else(nothing)
+            let next = match unfinished(engine)?.first() {
+                Some(run) => Some(run.id),
+                None => unseen(engine, &shown.all())?,
+            };
+            match next {
+                None if !any => Err(Trouble::Refused("every run has ended; rejoin run begins one".to_owned())),
+                next => {
+                    any = true;
+                    Ok(next)
+                }
+            }
         })
     }
 }
 
 impl Place {
-    /// Opens the store, begins what is to run, and shows it to its end.
+    /// Opens the store, and shows to its end whatever is next.
     fn host(
         &self,
         project: &Project,
         console: &mut Console,
-        begin: impl AsyncFnOnce(&Engine) -> Result<RunId, Trouble>,
+        next: impl AsyncFnMut(&Engine) -> Result<Option<RunId>, Trouble>,
     ) -> Result<(), Trouble> {
         let (folder, data) = (project::folder(&self.path), self.data());
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
-        let ended = runtime.block_on(async {
+        let ended: Result<_, Trouble> = runtime.block_on(async {
             let host = Host::open(project, &folder, &data, self.listen).await?;
-            let ended = match begin(&host.engine).await {
-                Ok(run) => self.watch(&host.engine, run).await.map(|ended| (run, ended)),
-                Err(trouble) => Err(trouble),
-            };
-            host.close().await;
-            ended
+            let (ended, programs) = (self.follow(&host.engine, console, next).await, host.programs());
+            host.close_patiently(console).await;
+            Ok((ended, programs))
         });
-        runtime.shutdown_background();
-        let (run, ended) = ended?;
-        let told = !matches!(ended, Ending::Interrupted);
-        let shown = self.show(ended, console);
-        if told {
+        let (ended, programs) = ended?;
+        host::end(runtime, &programs);
+        ended
+    }
+
+    async fn follow(
+        &self,
+        engine: &Engine,
+        console: &mut Console,
+        mut next: impl AsyncFnMut(&Engine) -> Result<Option<RunId>, Trouble>,
+    ) -> Result<(), Trouble> {
+        let mut told = false;
+        while let Some(run) = next(engine).await? {
+            let others = unfinished(engine)?.iter().filter(|other| other.id != run).count();
+            if others > 0 && !std::mem::replace(&mut told, true) {
+                let (runs, go) = if others == 1 { ("run", "goes") } else { ("runs", "go") };
+                console.note(format_args!(
+                    "{others} other {runs} {go} on meanwhile; rejoin resume shows what has not ended"
+                ));
+            }
+            let ended = self.watch(engine, run).await?;
+            let interrupted = matches!(ended, Ending::Interrupted);
+            if let Err(trouble) = self.show(ended, console) {
+                console.complain(&trouble);
+            }
+            if interrupted {
+                break;
+            }
             self.shown().add(run);
         }
-        shown
+        Ok(())
     }
 
     fn data(&self) -> PathBuf {
@@ -173,10 +208,18 @@ impl Place {
         let tty = stderr().is_terminal() && !self.no_tty && !self.json;
         let color = tty && std::env::var_os("NO_COLOR").is_none();
         let view = View { tty, color, json: self.json, person: self.person.clone() };
-        let answering = tokio::spawn(answer(engine.clone(), run, self.answer.clone(), self.person.clone()));
-        let ended = live::watch(engine, run, view).await;
-        answering.abort();
-        ended.map_err(|error| Trouble::Refused(error.to_string()))
+        let mut unanswered = None;
+        let interrupted = async {
+            tokio::select! {
+                () = live::interrupted() => {}
+                Err(why) = answer(engine, run, &self.answer, self.person.as_ref()) => unanswered = Some(why),
+            }
+        };
+        let ended = live::watch(engine, run, view, interrupted).await;
+        match unanswered {
+            Some(why) => Err(Trouble::Refused(why)),
+            None => ended.map_err(|error| Trouble::Refused(error.to_string())),
+        }
     }
 
     fn show(&self, ended: Ending, console: &mut Console) -> Result<(), Trouble> {
@@ -185,6 +228,7 @@ impl Place {
             Ending::Completed(_) if self.json => Ok(()),
             Ending::Completed(value) => match Tagged::untag(value) {
                 Value::Null => Ok(()),
+                Value::String(text) if stdout().is_terminal() => console.line(harmless(text.trim_end())),
                 Value::String(text) => console.line(text.trim_end()),
                 other => console.line(serde_json::to_string_pretty(&other).unwrap_or_default()),
             },
@@ -198,24 +242,36 @@ impl Place {
     }
 }
 
+/// A text of several lines as a terminal may be given it.
+fn harmless(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// How often it is looked whether there is a question.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Answers the questions of a run, as they come. An answer that is none is told, and the question stays.
-async fn answer(engine: Engine, root: RunId, answers: Vec<String>, person: Option<String>) {
-    for answer in answers {
+/// Answers the questions of a run, as they come.
+///
+/// # Errors
+///
+/// Why one was not taken: whoever gave it cannot mean it for the next question either.
+async fn answer(engine: &Engine, root: RunId, answers: &[String], person: Option<&String>) -> Result<(), String> {
+    for given in answers {
+        let is_asked = |open: &OpenApproval| person.is_none_or(|person| open.persons.contains(person));
         let open = loop {
-            let open = engine.approvals().unwrap_or_default().into_iter().find(|open| open.root == root);
-            match open {
+            let open = engine.approvals().unwrap_or_default();
+            match open.into_iter().find(|open| open.root == root && is_asked(open)) {
                 Some(open) => break open,
                 None => tokio::time::sleep(LOOK).await,
             }
         };
-        let person = person.clone().or_else(|| open.persons.first().cloned()).unwrap_or_default();
-        if let Err(error) = engine.decide(open.token, &person, &answer, None).await {
-            eprintln!("error: --answer {answer}: {error}");
+        let (answer, comment) = find(given, &open.answers).unwrap_or((given, None));
+        let person = person.or(open.persons.first()).cloned().unwrap_or_default();
+        if let Err(error) = engine.decide(open.token, &person, answer, comment).await {
+            return Err(format!("--answer {given}: {error}; the question stays, and rejoin resume goes on with it"));
         }
     }
+    Ok(())
 }
 
 /// A failure with its code, which stands in its message already where somebody chose it.
@@ -286,20 +342,47 @@ impl Shown {
     }
 }
 
-/// The newest run that has not ended, or of which nobody has seen the end: with this input, or any.
-fn begun(engine: &Engine, shown: &HashSet<RunId>, of: Option<(&str, &str)>) -> Result<Option<RunId>, Trouble> {
-    let filter = Filter {
-        workflow: of.map(|(name, _)| name.to_owned()),
-        label: of.map(|(_, digest)| (LABEL.to_owned(), digest.to_owned())),
-        ..Filter::default()
-    };
+/// Runs that nobody triggered from above and that have not ended, the newest first.
+fn unfinished(engine: &Engine) -> Result<Vec<RunInfo>, Trouble> {
+    let mut all = Vec::new();
+    for status in RunStatus::ALL.into_iter().filter(|status| !status.is_closed()) {
+        let filter = Filter { status: Some(status), ..Filter::default() };
+        find_run(engine, &filter, |run| {
+            all.extend(run.row.parent.is_none().then(|| run.clone()));
+            false
+        })?;
+    }
+    all.sort_by_key(|run| std::cmp::Reverse(run.row.triggered_at));
+    Ok(all)
+}
+
+/// The newest run of this workflow and input that has not ended, or of which nobody has seen the end.
+fn begun(engine: &Engine, shown: &HashSet<RunId>, name: &str, digest: &str) -> Result<Option<RunId>, Trouble> {
+    let label = Some((LABEL.to_owned(), digest.to_owned()));
+    let filter = Filter { workflow: Some(name.to_owned()), label, ..Filter::default() };
+    find_run(engine, &filter, |run| {
+        run.row.parent.is_none() && (!run.row.status.is_closed() || !shown.contains(&run.id))
+    })
+}
+
+/// The newest run that was begun from a terminal and of which nobody has seen the end.
+fn unseen(engine: &Engine, shown: &HashSet<RunId>) -> Result<Option<RunId>, Trouble> {
+    find_run(engine, &Filter::default(), |run| {
+        let begun_here = run.row.labels.iter().any(|(name, _)| name == LABEL);
+        begun_here && run.row.parent.is_none() && run.row.status.is_closed() && !shown.contains(&run.id)
+    })
+}
+
+/// The first run of a list that is wanted.
+fn find_run(
+    engine: &Engine,
+    filter: &Filter,
+    mut wanted: impl FnMut(&RunInfo) -> bool,
+) -> Result<Option<RunId>, Trouble> {
     let mut from = None;
     loop {
-        let page = engine.list(&filter, from.as_deref(), 100).map_err(|error| Trouble::Refused(error.to_string()))?;
-        let unseen =
-            |run: &&RunInfo| run.row.parent.is_none() && (!run.row.status.is_closed() || !shown.contains(&run.id));
-        let open = page.runs.iter().find(unseen);
-        match (open, page.next) {
+        let page = engine.list(filter, from.as_deref(), 100).map_err(|error| Trouble::Refused(error.to_string()))?;
+        match (page.runs.iter().find(|run| wanted(run)), page.next) {
             (Some(run), _) => return Ok(Some(run.id)),
             (None, None) => return Ok(None),
             (None, next) => from = next,

@@ -37,7 +37,7 @@ pub(crate) struct Trigger {
     /// What is to be known of the occasion, beside the input.
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
-    /// How long it may take, as 90s, 5m, 2h or 1d; five minutes where nothing is said.
+    /// How long it may take, as 90s, 5m, 2h or 1d; what the grant says where nothing is said.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     timeout: Option<u64>,
     /// The same key again, also in a later attempt, finds what was begun under it. Where there is none, the same name, job and

@@ -32,6 +32,8 @@ pub(crate) enum Answering {
 pub(crate) struct Asking {
     /// In whose name answers are given.
     person: Option<String>,
+    /// Whether what they are not asked is answered in the name of somebody who is.
+    for_others: bool,
     /// How long a question must have been there to be answered.
     noticed: Duration,
     open: Vec<OpenApproval>,
@@ -51,12 +53,17 @@ pub(crate) struct Answer {
 
 impl Asking {
     pub(crate) fn new(person: Option<String>) -> Asking {
-        Asking { person, noticed: NOTICED, open: Vec::new(), replaced: None, complaint: None }
+        Asking { person, for_others: false, noticed: NOTICED, open: Vec::new(), replaced: None, complaint: None }
     }
 
     /// One that is answered by a script, which needs no time to notice.
     pub(crate) fn of_script(person: Option<String>) -> Asking {
         Asking { noticed: Duration::ZERO, ..Asking::new(person) }
+    }
+
+    /// One in which whoever answers speaks in any name.
+    pub(crate) fn for_others(self) -> Asking {
+        Asking { for_others: true, ..self }
     }
 
     /// The questions that wait.
@@ -150,13 +157,14 @@ impl Asking {
     }
 
     fn person(&self) -> Option<&str> {
-        let asked = self.open.first()?.persons.first();
-        self.person.as_ref().or(asked).map(String::as_str)
+        let persons = &self.open.first()?.persons;
+        let own = self.person.as_ref().filter(|person| !self.for_others || persons.contains(person));
+        own.or(persons.first()).map(String::as_str)
     }
 }
 
 /// The answer that a line gives, and the comment behind it. Of answers that begin alike the longest is meant.
-fn find<'a>(line: &'a str, answers: &'a [String]) -> Option<(&'a str, Option<&'a str>)> {
+pub(crate) fn find<'a>(line: &'a str, answers: &'a [String]) -> Option<(&'a str, Option<&'a str>)> {
     let gives = |answer: &'a String| {
         let (given, rest) = line.split_at_checked(answer.len())?;
         let comment = rest.trim_start().strip_prefix(':').map(str::trim).filter(|comment| !comment.is_empty());

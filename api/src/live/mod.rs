@@ -30,6 +30,7 @@ use rejoin::{Engine, Failure, RunError, RunId};
 use serde_json::Value;
 use std::io;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use watcher::{Ports, Watcher};
 
 /// How long the last of what there is to show may take to be written, once nobody waits for it as for data.
@@ -59,13 +60,18 @@ pub(crate) struct View {
     pub(crate) person: Option<String>,
 }
 
-/// Shows the tree of a run until the run has ended or somebody presses Ctrl-C. The engine goes on either way.
+/// Shows the tree of a run until the run has ended or is interrupted. The engine goes on either way.
 ///
 /// Whoever reads slowly holds up nothing but what is shown: pictures are skipped and lines are left out, and a note says how many.
 /// JSON is data: it is kept for its reader, and waited for. An output that is closed is no error.
-pub(crate) async fn watch(engine: &Engine, root: RunId, view: View) -> Result<Ending, RunError> {
+pub(crate) async fn watch(
+    engine: &Engine,
+    root: RunId,
+    view: View,
+    interrupted: impl Future<Output = ()>,
+) -> Result<Ending, RunError> {
     let ports = Ports::of_process(&view).await;
-    watch_with(engine, root, view, ports, interrupted()).await
+    watch_with(engine, root, view, ports, interrupted).await
 }
 
 /// As [`watch`], with the world given to it.
@@ -99,12 +105,33 @@ async fn watch_with(
     }
 }
 
-/// Comes when somebody presses Ctrl-C.
+/// Comes when somebody presses Ctrl-C, closes the terminal, or asks the process to end.
 pub(crate) async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Nobody can tell: the system ends the process by itself.
+    tokio::select! {
+        () = heard(SignalKind::interrupt()) => {}
+        () = heard(SignalKind::terminate()) => {}
+        // With nohup it is not to end when the terminal is closed.
+        () = heard(SignalKind::hangup()), if !is_ignored(SignalKind::hangup()) => {}
+    }
+}
+
+/// One that cannot be heard of ends the process by itself.
+async fn heard(kind: SignalKind) {
+    let heard = match signal(kind) {
+        Ok(mut signal) => signal.recv().await,
+        Err(_) => None,
+    };
+    if heard.is_none() {
         std::future::pending().await
     }
+}
+
+/// Whether whoever started the process does not want it to hear that; where nobody can tell, they do.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (kind.as_raw_value() - 1) & 1 == 1
 }
 
 /// Where stderr and stdout are, as texts go out to them.

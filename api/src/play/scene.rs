@@ -173,7 +173,8 @@ impl<'a> Scene<'a> {
     pub(super) async fn seen(&self) -> Result<Seen, RunError> {
         let messages = self.chat().map_or(Ok(Vec::new()), |chat| chat.messages(0))?;
         let messages = messages.iter().map(|message| (speaker(&message.speaker), message.text())).collect();
-        let calls = self.all_calls()?.into_iter().map(|Called { name, input, ended }| (name, input, ended_json(ended)));
+        let calls =
+            self.all_calls()?.into_iter().map(|Called { name, input, ended, .. }| (name, input, ended_json(ended)));
         Ok(Seen { messages, calls: calls.collect(), result: self.result().await? })
     }
 }
@@ -181,13 +182,12 @@ impl<'a> Scene<'a> {
 /// A call as a test names it: of a task what is to be done and what was answered; what was done for it, and how long that took,
 /// is another each time.
 fn plain(called: Called) -> Called {
-    let Called { name, input, ended } = called;
-    let ended = ended.map(|ended| ended.map(Tagged::untag));
-    let Some(Ok(value)) = &ended else { return Called { name, input, ended } };
-    match TaskResult::deserialize(value) {
-        Ok(task) => Called { name, input: input["description"].clone(), ended: Some(Ok(task.output)) },
-        Err(_) => Called { name, input, ended },
+    let ended = called.ended.map(|ended| ended.map(Tagged::untag));
+    if !called.is_task {
+        return Called { ended, ..called };
     }
+    let output = |value: Value| TaskResult::deserialize(&value).map_or(value, |task| task.output);
+    Called { input: called.input["description"].clone(), ended: ended.map(|ended| ended.map(output)), ..called }
 }
 
 fn ended_json(ended: Option<Result<Value, String>>) -> Value {

@@ -134,6 +134,11 @@ impl Heard {
     /// The answer of a program that has ended; `last` adds what it said on stderr to a message.
     pub(super) fn answer(mut self, status: ExitStatus, last: impl Fn(String) -> String) -> Result<Answer, Failure> {
         self.end_line();
+        // The same, printed over several lines.
+        let rest = mem::take(&mut self.rest);
+        if !self.take(&rest) {
+            self.rest = rest;
+        }
         if let Some(Told { code, message, retryable }) = self.told {
             let (code, message) = (self.redactor.text(&code), self.redactor.text(&message));
             return Err(failure(&word(&code), message, retryable));

@@ -43,10 +43,13 @@ impl Program {
         let declared = agent.environment.get("PATH").cloned();
         let search = declared.or_else(|| env::var("PATH").ok()).unwrap_or_else(|| USUAL.to_owned());
         let missing = || {
-            lasting(
-                "no-program",
-                format!("there is no program {named:?} that can be started, in {} or in {search}", folder.display()),
-            )
+            let message = match folder.join(named) {
+                file if file.is_file() => format!("{} cannot be executed; chmod +x mends that", file.display()),
+                _ => {
+                    format!("there is no program {named:?} that can be started, in {} or in {search}", folder.display())
+                }
+            };
+            lasting("no-program", message)
         };
         let path = find(named, &folder, &search).ok_or_else(missing)?;
         let secrets = agent.secrets.iter().map(|(name, secret)| Ok((name.clone(), secret.resolve()?)));
