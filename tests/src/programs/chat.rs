@@ -89,7 +89,8 @@ pub(super) async fn talk(engine: &Engine, number: usize, chat: &Chat) -> Result<
         for _ in 0..2 {
             // One that is refused for now is said again later.
             let mut saying = conversation.say(&message).id(&format!("chat {number} message {at}"));
-            if at == 0 {
+            // One that brings something of its own is no answer to a turn that asks, and may interrupt it.
+            if at % 2 == 0 {
                 saying = saying.document(&terms);
             }
             sent.push(saying.await?);
