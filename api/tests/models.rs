@@ -164,3 +164,13 @@ async fn spec_c5_no_turn_of_a_file_is_paid_for_twice_over_a_kill_at_every_commit
     let keys: BTreeSet<&str> = seen.iter().map(|seen| seen.header("idempotency-key").unwrap()).collect();
     assert_eq!(keys.len(), 2, "a turn that is asked for again has the key that it had: {keys:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_cannot_be_asked_fails_with_a_code_that_a_flow_can_look_at() {
+    let folder = project("http://127.0.0.1:1/v1", "main: desk\n", &[]);
+    let file = folder.path().join("rejoin.yaml");
+    let declared = fs::read_to_string(&file).unwrap();
+    fs::write(&file, declared.replace("    grants:", "    attempts: 1\n    grants:")).unwrap();
+    let said = run("run", folder.path(), &["--metadata", "order=4711", "--no-tty"]).await;
+    assert!(said.status == 1 && said.err.contains("unreachable: the endpoint cannot be asked"), "{said:?}");
+}

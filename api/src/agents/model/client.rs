@@ -4,11 +4,13 @@ use super::stream::{Broken, Reading};
 use super::wire::{Answer, Request, error_text};
 use super::{AgentError, ModelAgent};
 use crate::agents::secret::SecretRef;
+use crate::agents::trouble::passing;
 use crate::outside;
 use rejoin::Failure;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,13 +104,13 @@ async fn read(mut response: Response, hear: &(dyn Fn(&str) + Send + Sync)) -> Re
     let sort = response.headers().get(CONTENT_TYPE).and_then(|sort| sort.to_str().ok());
     let mut reading = Reading::new(sort.is_some_and(|sort| sort.contains("event-stream")));
     while let Some(bytes) = response.chunk().await.map_err(unreachable)? {
-        let ends = reading.feed(&bytes)?;
+        let ends = reading.feed(&bytes).map_err(|error| broken(&error))?;
         hear(reading.text());
         if ends {
             break;
         }
     }
-    Ok(reading.finish()?)
+    reading.finish().map_err(|error| broken(&error))
 }
 
 /// Why an endpoint could not be reached, or went away: transient, unless it lies where it must not.
@@ -117,7 +119,22 @@ fn unreachable(error: reqwest::Error) -> Failure {
     if let Some(refused) = outside::refusal(&error) {
         return Failure::business("model-endpoint", refused.to_string());
     }
-    if error.is_body() || error.is_decode() { Broken::Off.into() } else { error.into() }
+    if error.is_timeout() {
+        return passing("timeout", "the endpoint has not answered in time");
+    }
+    if error.is_body() || error.is_decode() {
+        return broken(&Broken::Off);
+    }
+    let mut cause: &dyn Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    passing("unreachable", format!("the endpoint cannot be asked: {cause}"))
+}
+
+/// What came is no answer, or not all of one.
+fn broken(broken: &Broken) -> Failure {
+    passing("model-broken", broken.to_string())
 }
 
 /// What an endpoint says in place of an answer. Final, unless it is busy or broken.

@@ -7,6 +7,7 @@ use super::tools::{Becomes, Wish, toolbox, wishes};
 use super::wire::{self, Message, Request, StreamOptions, Tokens, schema_format};
 use crate::agents::progress::Telling;
 use crate::agents::toolbox::Toolbox;
+use crate::agents::trouble::named;
 use crate::endpoint::Door;
 use rejoin::{Answer, Attempt, Call, Context, Failure, RetryPolicy, Usage, join, join_all};
 use serde::{Deserialize, Serialize};
@@ -130,7 +131,7 @@ impl Desk {
             longest: LONGEST_PAUSE.into(),
             ..RetryPolicy::default()
         };
-        ctx.step("model", move |attempt: Attempt| asked.clone().ask(attempt)).retry_policy(policy).await
+        ctx.step("model", move |attempt: Attempt| asked.clone().ask(attempt)).retry_policy(policy).await.map_err(named)
     }
 
     /// Does what a model wants, side by side: what it is told came of each wish. Nothing is told where the conversation has passed to
