@@ -6,7 +6,8 @@
 //! attempt, up to a minute: the engine's pauses know nothing of answers.
 //!
 //! An answer of 202 says that the result comes later: by a POST to `/v1/run/answer` at the address in `Rejoin-Url`, with the token
-//! in `Rejoin-Run-Token`, which opens everything else that a program may ask there too. Both go only where nobody reads along.
+//! in `Rejoin-Run-Token`, which opens everything else that a program may ask there too. Both go over https, or to
+//! this machine.
 //!
 //! Unless it is allowed, no address inside is asked, whatever the name in the URL leads to, see [`outside`].
 
@@ -142,7 +143,9 @@ impl Asking {
             let stopped = || passing("stopped", "the engine is going");
             let token = attempt.token(&self.door.engine().await.ok_or_else(stopped)?).to_string();
             headers.insert("rejoin-url", header("Rejoin-Url", self.door.url())?);
-            headers.insert("rejoin-run-token", header("Rejoin-Run-Token", &token)?);
+            let mut content = header("Rejoin-Run-Token", &token)?;
+            content.set_sensitive(true);
+            headers.insert("rejoin-run-token", content);
             secrets.push(token);
         }
         let body = reading(move || body(&work, &attempt)).await?;

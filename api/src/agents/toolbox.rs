@@ -29,8 +29,8 @@ pub(crate) struct Tool {
 pub(crate) enum Means {
     /// A workflow is triggered, or an agent asked for a job, which may take so long.
     Call { name: String, job: Option<String>, limit: Duration },
-    /// Parts of the work are given to subagents.
-    Subagents,
+    /// Parts of the work are given to subagents, so many altogether.
+    Subagents { most: u32 },
     /// People are asked.
     Ask,
     /// Another agent goes on with the conversation.
@@ -50,7 +50,8 @@ impl Toolbox {
     pub(crate) fn new(callable: &[Callable], subagents: u32) -> Toolbox {
         let mut toolbox = Toolbox::default();
         if subagents > 0 {
-            toolbox.add(SUBAGENTS, Means::Subagents, SUBAGENTS_DESCRIPTION.to_owned(), parts(subagents));
+            let means = Means::Subagents { most: subagents };
+            toolbox.add(SUBAGENTS, means, SUBAGENTS_DESCRIPTION.to_owned(), parts(subagents));
         }
         callable.iter().for_each(|one| toolbox.add_callable(one));
         toolbox

@@ -64,7 +64,7 @@ impl ServerHandler for Tools {
         let arguments = arguments.unwrap_or_default();
         let result = match means {
             Means::Call { name, job, .. } => self.call(name, job.as_deref(), arguments).await,
-            Means::Subagents => self.divide(&arguments).await,
+            Means::Subagents { .. } => self.divide(&arguments).await,
             // Those are for models that hold a conversation themselves.
             Means::Ask | Means::Transfer { .. } | Means::HandOff => Err(unknown()),
         };

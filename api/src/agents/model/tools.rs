@@ -106,7 +106,12 @@ fn becomes(toolbox: &Toolbox, tool: &str, arguments: &Map<String, Value>, alone:
         Means::Call { name, job, limit } => {
             Ok(Becomes::Call { name: name.clone(), job: job.clone(), limit: Some(*limit) })
         }
-        Means::Subagents => match divided(arguments.get("tasks")) {
+        Means::Subagents { most } => match divided(arguments.get("tasks")) {
+            // Each of them would be refused, and stand in the history.
+            Ok(tasks) if tasks.len() > *most as usize => {
+                let message = format!("these are {} parts, and there are {most} subagents", tasks.len());
+                Err(nothing("too-many-subagents", message))
+            }
             Ok(tasks) => Ok(Becomes::Subagents { tasks }),
             Err(message) => Err(nothing("bad-arguments", message)),
         },
@@ -241,6 +246,8 @@ mod tests {
             let becomes = becomes(&toolbox, tool, arguments);
             assert!(matches!(&becomes, Becomes::Nothing { code, .. } if code == "bad-arguments"), "{becomes:?}");
         }
+        let parts = becomes(&toolbox, "subagents", r#"{"tasks":{"a":"x","b":"y","c":"z"}}"#);
+        assert!(matches!(&parts, Becomes::Nothing { code, .. } if code == "too-many-subagents"), "{parts:?}");
     }
 
     #[test]
