@@ -39,9 +39,16 @@ agents:
   pay: { command: 'echo $$ >> begun; grep -q \"$REJOIN_KEY\" paid || { until [ -e go ]; do sleep 0.1; done; echo \"$REJOIN_KEY\" >> paid; }' }
 ";
 
+/// Whether processes that are started here do not hear that, as under nohup.
+fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    u64::from_str_radix(mask, 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
+}
+
 #[test]
 fn spec_a5_no_program_works_beside_the_one_that_is_started_in_its_place() {
-    for signal in [Signal::TERM, Signal::HUP, Signal::KILL] {
+    for signal in [Signal::TERM, Signal::HUP, Signal::KILL].into_iter().filter(|signal| !is_ignored(*signal)) {
         let folder = folder(&[
             ("rejoin.yaml", PAY),
             ("workflows/main.yaml", "workflow: main\nnodes: { a: { trigger: pay, then: end } }\n"),
