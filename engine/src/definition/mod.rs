@@ -37,8 +37,9 @@ pub use pattern::Pattern;
 pub use read::length;
 pub use source::{At, Place, Source};
 
+use std::fs;
+use std::io::{self, Read};
 use std::path::Path;
-use std::{fs, io};
 
 /// The most files of a project.
 const FILES: usize = 1000;
@@ -119,12 +120,19 @@ fn variant(folder: &Path, name: &str) -> io::Result<Source> {
 }
 
 fn source(path: &Path) -> io::Result<Source> {
-    let size = fs::metadata(path).map_err(|error| named(path, &error))?.len();
-    // What is over the limit is not read, and still reported with its place by whoever parses it.
-    let text = if size > source::LARGEST as u64 {
-        " ".repeat(source::LARGEST + 1)
-    } else {
-        fs::read_to_string(path).map_err(|error| named(path, &error))?
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(source::LARGEST as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|error| named(path, &error))?;
+    // The rest of what is over the limit is not read; whoever parses it reports that.
+    let is_cut = bytes.len() > source::LARGEST;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) if is_cut => " ".repeat(source::LARGEST + 1),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let why = io::Error::new(io::ErrorKind::InvalidData, format!("byte {at} is no UTF-8; save it as UTF-8"));
+            return Err(named(path, &why));
+        }
     };
     Ok(Source { name: path.display().to_string(), text })
 }

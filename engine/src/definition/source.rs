@@ -105,17 +105,52 @@ impl Source {
     pub(super) fn parse(&self, file: usize, found: &mut Diagnostics) -> Option<Node> {
         let whole = Place { file, span: (0, self.text.len().min(1)) };
         if self.text.len() > LARGEST {
-            let message = format!("the file has {} bytes, and a definition at most {LARGEST}", self.text.len());
+            let message = format!("the file has more than {LARGEST} bytes");
             found.add(Code::TooLarge, whole, message);
             return None;
         }
         match serde_saphyr::from_str_with_options::<Raw>(&self.text, options()) {
-            Ok(raw) => Some(raw.placed(file)),
+            Ok(raw) => {
+                let node = raw.placed(file);
+                self.refuse_rounded(&node, found);
+                Some(node)
+            }
             Err(error) => {
-                let at = error.location().map_or(whole, |location| place(file, location));
+                let at = error.location().and_then(|location| self.stumble(file, location)).unwrap_or(whole);
                 found.add(Code::NotYaml, at, plain(&error));
                 None
             }
+        }
+    }
+
+    /// Where the reader could not go on. Of what is no YAML it knows the line, and the column in characters.
+    fn stumble(&self, file: usize, location: Location) -> Option<Place> {
+        if location.span().byte_offset().is_some() {
+            return Some(place(file, location));
+        }
+        let before = |count: u64| usize::try_from(count).ok()?.checked_sub(1);
+        let (line, column) = (before(location.line())?, before(location.column())?);
+        let start: usize = self.text.split_inclusive('\n').take(line).map(str::len).sum();
+        let within = self.text.get(start..)?.chars().take(column).map(char::len_utf8).sum::<usize>();
+        let last = self.text.trim_end().char_indices().next_back().map_or(0, |(last, _)| last);
+        // What is missing at the end is missed after the last that is there.
+        let start = (start + within).min(last);
+        Some(Place { file, span: (start, start + 1) })
+    }
+
+    /// A whole number that is not kept to its last digit is another number.
+    fn refuse_rounded(&self, node: &Node, found: &mut Diagnostics) {
+        match &node.value {
+            Tree::List(items) => items.iter().for_each(|item| self.refuse_rounded(item, found)),
+            Tree::Map(fields) => fields.iter().for_each(|(_, value)| self.refuse_rounded(value, found)),
+            Tree::Number(number) if number.is_f64() => {
+                let text = self.text.get(node.at.span.0..node.at.span.1).unwrap_or_default();
+                if text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+                    let message = format!("{text} does not fit into 64 bits");
+                    found.advise(Code::TooLarge, node.at.clone(), message, "write it in quotes, as a text");
+                }
+            }
+            Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => {}
         }
     }
 }
@@ -131,9 +166,12 @@ fn options() -> Options {
     options
 }
 
-/// What the library says, on one line.
+/// What the library says, on one line; where it stands is seen.
 fn plain(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
+    let mut text = error.without_snippet().to_string();
+    if let Some(at) = error.location() {
+        text = text.replace(&format!(" at line {}, column {}", at.line(), at.column()), "");
+    }
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -262,6 +300,31 @@ mod tests {
         let Tree::Map(stages) = &fields[1].1.value else { panic!("{fields:?}") };
         assert_eq!(at(&stages[0].0.at), "draft");
         assert_eq!(stages[0].1.json(), serde_json::json!({ "agent": "writer", "n": [1, 2.5, true, null] }));
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_shown_where_it_stands() {
+        let cases = [
+            ("a: 1\nb: [1,\n", "["),
+            ("ü: 1\n  b: ü\n", ":"),
+            ("a: ü\nb: 'ü' ]\n", "]"),
+            ("a:\n  - b\n c: 1\n", "c"),
+            ("{\"a\": [}", "["),
+            ("a: \"no end\n", "d"),
+        ];
+        for (text, wanted) in cases {
+            let found = parse(text).1;
+            let [it] = found.all() else { panic!("{text:?}: {found:?}") };
+            assert_eq!(&text[it.at.span.0..it.at.span.1], wanted, "{text:?}: {}", it.message);
+            assert!(!it.message.contains("column"), "{}", it.message);
+        }
+    }
+
+    #[test]
+    fn a_whole_number_that_would_be_rounded_is_refused() {
+        let (_, found) = parse("a: [18446744073709551615, 1e30, 1.5, '18446744073709551616', -18446744073709551616]\n");
+        let [it] = found.all() else { panic!("{found:?}") };
+        assert_eq!((it.code, it.message.as_str()), (Code::TooLarge, "-18446744073709551616 does not fit into 64 bits"));
     }
 
     #[test]

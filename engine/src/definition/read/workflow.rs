@@ -20,12 +20,17 @@ pub(super) fn read(node: &Node, source: &str, found: &mut Diagnostics) -> Option
     let mut units: Vec<Unit> = Vec::new();
     let (stages, nodes) = (fields.entries("stages"), fields.entries("nodes"));
     // What is there and cannot be read is told of by its own fault.
-    let is_empty = stages.is_empty() && nodes.is_empty();
+    let mut holds = |field| match fields.get(field).map(|node| &node.value) {
+        None | Some(Tree::Null) => false,
+        Some(Tree::Map(units)) => !units.is_empty(),
+        Some(_) => true,
+    };
+    let is_empty = !holds("stages") && !holds("nodes");
     for (stage, node) in stages {
-        units.extend(unit::stage(variable(stage, fields.found), node, fields.found));
+        units.extend(unit::stage(unit_name(stage, fields.found), node, fields.found));
     }
     for (node_name, node) in nodes {
-        units.extend(unit::node(variable(node_name, fields.found), node, true, fields.found));
+        units.extend(unit::node(unit_name(node_name, fields.found), node, true, fields.found));
     }
     if let Some(workflow) = &workflow {
         unit::name_own(&mut units, workflow);
@@ -59,6 +64,16 @@ pub(super) fn read(node: &Node, source: &str, found: &mut Diagnostics) -> Option
     };
     fields.end();
     Some(read)
+}
+
+/// The name of a unit that routes lead to.
+fn unit_name(text: At<String>, found: &mut Diagnostics) -> At<String> {
+    let name = variable(text, found);
+    if name.value == "end" {
+        let message = "no stage or node can be named \"end\": a route to that ends the run";
+        found.add(Code::BadName, name.at.clone(), message);
+    }
+    name
 }
 
 /// Fields with their schemas: `topic: string`, or a JSON Schema with `describe`, `optional` and `default` beside it.
@@ -108,4 +123,27 @@ fn one(name: At<String>, node: &Node, found: &mut Diagnostics) -> Option<Field> 
         }
     }
     Some(Field { required: !optional && default.is_none(), name, schema, default })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Code, Project, Source};
+
+    fn codes(text: &str) -> Vec<Code> {
+        let source = Source { name: "workflows/main.yaml".to_owned(), text: text.to_owned() };
+        Project::read(vec![source]).1.all().iter().map(|it| it.code).collect()
+    }
+
+    #[test]
+    fn a_list_of_nodes_is_one_fault_and_none_at_all_is_another() {
+        assert_eq!(codes("workflow: main\nnodes: [{ wait: 1s }]\n"), [Code::WrongType]);
+        for nothing in ["", "nodes:\n", "nodes: {}\n"] {
+            assert_eq!(codes(&format!("workflow: main\n{nothing}")), [Code::MissingField], "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_named_as_the_end_of_the_run_is() {
+        assert_eq!(codes("workflow: main\nnodes: { end: { wait: 1s, then: end } }\n"), [Code::BadName]);
+    }
 }
