@@ -2,6 +2,7 @@
 
 use crate::heads::Missing;
 use crate::history::Fault;
+use crate::output::counted;
 use rejoin::RunId;
 use rejoin::export::BadLine;
 use rejoin_store::{Damage, Failure, Lsn, OpenError};
@@ -64,6 +65,8 @@ pub(crate) enum Trouble {
     NoPerson { name: String, names: Vec<String> },
     #[error("{given:?} is no input; write NAME=VALUE")]
     BadInput { given: String },
+    #[error("the input {name:?} is given twice; write a list as one value of JSON, as in {name}='[1, 2]'")]
+    GivenTwice { name: String },
     #[error("{path} cannot be used as input: {reason}")]
     InputFile { path: String, reason: String },
     #[error("the engine cannot start: {0}")]
@@ -72,7 +75,7 @@ pub(crate) enum Trouble {
     Refused(String),
     #[error("{0}")]
     RunFailed(String),
-    #[error("the definitions have {errors} errors and {warnings} warnings; mend them first")]
+    #[error("the definitions have {}; mend them first", [counted(*.errors, "error"), counted(*.warnings, "warning")].join(", "))]
     Definitions { errors: usize, warnings: usize },
     #[error("{path} cannot be played: {reason}")]
     Script { path: String, reason: String },

@@ -5,7 +5,7 @@ use crate::agents::webhook::Webhook;
 use crate::agents::{command, http, model, webhook};
 use crate::endpoint::Door;
 use crate::error::Trouble;
-use crate::live::interrupted;
+use crate::live::interrupts::Interrupts;
 use crate::output::Console;
 use crate::project::{Step, Versions};
 use rejoin::definition::Project;
@@ -89,7 +89,7 @@ impl Host {
     }
 
     /// As [`Host::close`], and tells whoever waits for that. They need not.
-    pub(crate) async fn close_patiently(self, console: &mut Console) {
+    pub(crate) async fn close_patiently(self, interrupts: &mut Interrupts, console: &mut Console) {
         let mut closing = pin!(self.close());
         if timeout(UNNOTICED, &mut closing).await.is_err() {
             console.note(
@@ -97,7 +97,7 @@ impl Host {
             );
             tokio::select! {
                 () = closing => {}
-                () = interrupted() => {}
+                () = interrupts.next() => {}
             }
         }
     }

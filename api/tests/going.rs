@@ -3,9 +3,10 @@
 mod common;
 
 use common::{Said, command, folder, rejoin};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
@@ -59,12 +60,7 @@ fn spec_a5_no_program_works_beside_the_one_that_is_started_in_its_place() {
         until("it begins", || lines(&file("begun")).len() == 1);
         kill_process(Pid::from_child(&first), signal).unwrap();
         if signal != Signal::KILL {
-            // It hears that as it hears Ctrl-C, the second time too.
-            until("it ends", || {
-                let _ = kill_process(Pid::from_child(&first), signal);
-                first.try_wait().unwrap().is_some()
-            });
-            assert_eq!(first.wait().unwrap().code(), Some(130), "{signal:?}");
+            end(&mut first, signal);
         }
         first.wait().unwrap();
         let mut second = begin(&folder, &[]);
@@ -74,6 +70,57 @@ fn spec_a5_no_program_works_beside_the_one_that_is_started_in_its_place() {
         sleep(Duration::from_millis(300));
         assert_eq!(lines(&file("paid")).len(), 1, "{signal:?}");
     }
+}
+
+/// Asks it to end: it hears that as it hears Ctrl-C, the second time too.
+fn end(process: &mut Child, signal: Signal) {
+    until("it ends", || {
+        let _ = kill_process(Pid::from_child(process), signal);
+        process.try_wait().unwrap().is_some()
+    });
+    assert_eq!(process.wait().unwrap().code(), Some(130), "{signal:?}");
+}
+
+/// Whether a process of that id works.
+fn is_alive(id: &str) -> bool {
+    let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    state.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+}
+
+#[test]
+fn who_asks_it_to_end_is_heard_from_the_start() {
+    for _ in 0..5 {
+        let folder = folder(&[
+            ("rejoin.yaml", PAY),
+            ("workflows/main.yaml", "workflow: main\nnodes: { a: { trigger: pay, then: end } }\n"),
+            ("paid", ""),
+        ]);
+        let mut begun = begin(&folder, &[]);
+        until("it opens the store", || folder.path().join(".rejoin").exists());
+        end(&mut begun, Signal::TERM);
+        for program in lines(&folder.path().join("begun")) {
+            until("the program is ended", || !is_alive(&program));
+        }
+    }
+}
+
+#[test]
+fn a_test_that_is_interrupted_leaves_no_program() {
+    let folder = folder(&[]);
+    let pid = folder.path().join("pid");
+    let agent = format!("agents: {{ it: {{ command: 'echo $$ > {}; sleep 100' }} }}\npersons: [ann]\n", pid.display());
+    fs::write(folder.path().join("rejoin.yaml"), agent).unwrap();
+    fs::create_dir(folder.path().join("tests")).unwrap();
+    fs::write(folder.path().join("tests/it.yaml"), "agent: it\nuser: ann\nplay:\n  - say: Go.\n  - reply: done\n")
+        .unwrap();
+    let mut tests = command(["test", folder.path().to_str().unwrap()]);
+    let mut tests =
+        tests.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("the program begins", || !lines(&pid).is_empty());
+    // As Ctrl-C does.
+    kill_process_group(Pid::from_child(&tests), Signal::INT).unwrap();
+    tests.wait().unwrap();
+    until("the program is ended", || !is_alive(&lines(&pid)[0]));
 }
 
 #[test]
@@ -150,4 +197,22 @@ fn an_answer_that_is_none_ends_the_command_and_leaves_the_question() {
     assert!(said.status == 1 && said.err.contains("--answer perhaps") && said.err.contains("resume"), "{said:?}");
     let said = run(&folder, &["--input", "topic=a", "--answer", "no: not yet"]);
     assert_eq!((said.status, said.out.trim()), (0, "a: no, not yet"), "{said:?}");
+}
+
+#[test]
+fn an_input_that_is_given_twice_is_refused() {
+    let folder = folder(&[("rejoin.yaml", "persons: [ann]\n"), ("workflows/main.yaml", ASKS)]);
+    let said = run(&folder, &["--input", "topic=a", "--input", "topic=b"]);
+    assert!(said.status == 1 && said.err.contains("\"topic\" is given twice"), "{said:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn data_that_cannot_be_written_is_no_success() {
+    let folder = folder(&[("workflows/main.yaml", "workflow: main\nnodes: { it: { end: done } }\n")]);
+    let path = folder.path().to_str().unwrap();
+    let mut full = command(["run", path, "--json"]);
+    let full = full.stdout(fs::File::options().write(true).open("/dev/full").unwrap()).output().unwrap();
+    let said = String::from_utf8_lossy(&full.stderr);
+    assert!(full.status.code() == Some(1) && said.contains("failed to write to stdout"), "{said}");
 }

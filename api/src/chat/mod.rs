@@ -23,7 +23,7 @@ mod tests;
 mod words;
 
 use crate::error::Trouble;
-use crate::live::interrupted;
+use crate::live::interrupts::Interrupts;
 use crate::output::Console;
 use plain::{Lines, Plain};
 use rejoin::{Busy, Engine, RunError};
@@ -70,7 +70,13 @@ enum End {
 }
 
 /// Talks with an agent until somebody has had enough. What has not ended by then rests, and goes on with the next engine.
-pub(crate) async fn talk(engine: &Engine, wish: Wish, view: View, console: &mut Console) -> Result<(), Trouble> {
+pub(crate) async fn talk(
+    engine: &Engine,
+    wish: Wish,
+    view: View,
+    interrupts: &mut Interrupts,
+    console: &mut Console,
+) -> Result<(), Trouble> {
     let refused = |error: RunError| Trouble::Refused(error.to_string());
     let (chat, begun) = opening::open(engine, &wish).await?;
     let (mut room, messages) = Room::open(engine, chat, &wish, view.tty).await.map_err(refused)?;
@@ -78,7 +84,7 @@ pub(crate) async fn talk(engine: &Engine, wish: Wish, view: View, console: &mut 
         true => {
             let mut terminal = Terminal::new(&mut room, view.color).await;
             terminal.greet(&wish.agent, begun, messages);
-            let end = until_interrupted(terminal.talk()).await;
+            let end = until_interrupted(interrupts, terminal.talk()).await;
             terminal.close().await;
             end
         }
@@ -86,7 +92,7 @@ pub(crate) async fn talk(engine: &Engine, wish: Wish, view: View, console: &mut 
             let mut plain = Plain::new(&mut room, view.json, console);
             plain.greet(&wish.agent, begun, messages).await;
             let lines = if view.say.is_empty() { Lines::of_stdin() } else { Lines::given(view.say) };
-            let end = until_interrupted(plain.talk(lines)).await;
+            let end = until_interrupted(interrupts, plain.talk(lines)).await;
             plain.close().await;
             end
         }
@@ -101,10 +107,13 @@ pub(crate) async fn talk(engine: &Engine, wish: Wish, view: View, console: &mut 
     Ok(())
 }
 
-async fn until_interrupted(talked: impl Future<Output = Result<(), RunError>>) -> Result<End, RunError> {
+async fn until_interrupted(
+    interrupts: &mut Interrupts,
+    talked: impl Future<Output = Result<(), RunError>>,
+) -> Result<End, RunError> {
     tokio::select! {
         biased;
-        () = interrupted() => Ok(End::Interrupted),
+        () = interrupts.next() => Ok(End::Interrupted),
         talked = talked => talked.map(|()| End::Over),
     }
 }

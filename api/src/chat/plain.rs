@@ -4,6 +4,7 @@ use super::commands::{Line, parse};
 use super::deeds::Done;
 use super::room::{News, Room};
 use super::{RECENT, words};
+use crate::error::Trouble;
 use crate::live::PATIENCE;
 use crate::live::follow::now;
 use crate::live::outlet::Outlet;
@@ -64,7 +65,9 @@ impl<'a> Plain<'a> {
     /// Talks until there are no more lines, and waits for whoever reads what was said.
     pub(super) async fn talk(&mut self, lines: Lines) -> Result<(), RunError> {
         let talked = self.take_all(lines).await;
-        self.out.finish().await;
+        if let Err(error) = self.out.finish().await {
+            self.console.complain(&Trouble::Output(error));
+        }
         talked
     }
 

@@ -175,7 +175,7 @@ impl<'a> Terminal<'a> {
     pub(super) async fn close(mut self) {
         let closed = async {
             self.show(None).await;
-            self.ports.outlet.finish().await;
+            self.ports.outlet.finish().await
         };
         // What is not written by then has no reader.
         let _ = tokio::time::timeout(PATIENCE, closed).await;

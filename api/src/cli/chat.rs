@@ -5,6 +5,7 @@ use super::trigger::field;
 use crate::chat::{self, View, Wish};
 use crate::error::Trouble;
 use crate::host::{self, Host};
+use crate::live::interrupts::Interrupts;
 use crate::output::Console;
 use crate::project::{self, Variants};
 use clap::{Args, ValueEnum};
@@ -108,9 +109,11 @@ impl Chat {
         let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
         let (wish, view) = (self.wish(), self.view());
         let talked: Result<_, Trouble> = runtime.block_on(async {
+            let mut interrupts = Interrupts::listen();
             let host = Host::open(&project, &folder, &data, self.listen).await?;
-            let (talked, programs) = (chat::talk(&host.engine, wish, view, console).await, host.programs());
-            host.close_patiently(console).await;
+            let talked = chat::talk(&host.engine, wish, view, &mut interrupts, console).await;
+            let programs = host.programs();
+            host.close_patiently(&mut interrupts, console).await;
             Ok((talked, programs))
         });
         let (talked, programs) = talked?;

@@ -1,7 +1,7 @@
 //! `rejoin check`: what is wrong with definitions, before anything runs.
 
 use crate::error::Trouble;
-use crate::output::{Console, printable};
+use crate::output::{Console, counted, printable};
 use crate::project::{self, Variants};
 use clap::Args;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report};
@@ -76,12 +76,11 @@ impl Check {
 
 fn summary(project: &Project, errors: usize, warnings: usize) -> String {
     let (workflows, agents) = (project.workflows.len(), project.agents.len());
-    let of = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     let found = match (errors, warnings) {
         (0, 0) => "nothing is wrong".to_owned(),
-        (errors, warnings) => format!("{}, {}", of(errors, "error"), of(warnings, "warning")),
+        (errors, warnings) => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
     };
-    format!("{}, {}: {found}", of(workflows, "workflow"), of(agents, "agent"))
+    format!("{}, {}: {found}", counted(workflows, "workflow"), counted(agents, "agent"))
 }
 
 fn severity(severity: Severity) -> &'static str {

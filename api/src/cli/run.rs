@@ -5,6 +5,7 @@ use super::trigger::field;
 use crate::error::Trouble;
 use crate::host::{self, Host};
 use crate::live::asking::find;
+use crate::live::interrupts::Interrupts;
 use crate::live::{self, Ending, View};
 use crate::output::{Console, printable};
 use crate::project::{self, Variants};
@@ -13,7 +14,7 @@ use rejoin::definition::model::{Field, Workflow};
 use rejoin::definition::{Project, interned};
 use rejoin::{Engine, Failure, Filter, OpenApproval, RunId, RunInfo, RunStatus, Tagged};
 use serde_json::{Map, Value, json};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -115,9 +116,13 @@ impl Run {
             None => Map::new(),
             Some(path) => read_file(path)?,
         };
+        let mut names = BTreeSet::new();
         for given in &self.input {
             let bad = || Trouble::BadInput { given: given.clone() };
             let (name, value) = given.split_once('=').ok_or_else(bad)?;
+            if !names.insert(name) {
+                return Err(Trouble::GivenTwice { name: name.to_owned() });
+            }
             let field = workflow.input.iter().find(|field| field.name.value == name);
             input.insert(name.to_owned(), typed(field, value));
         }
@@ -158,9 +163,11 @@ impl Place {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
         let ended: Result<_, Trouble> = runtime.block_on(async {
+            let mut interrupts = Interrupts::listen();
             let host = Host::open(project, &folder, &data, self.listen).await?;
-            let (ended, programs) = (self.follow(&host.engine, console, next).await, host.programs());
-            host.close_patiently(console).await;
+            let ended = self.follow(&host.engine, &mut interrupts, console, next).await;
+            let programs = host.programs();
+            host.close_patiently(&mut interrupts, console).await;
             Ok((ended, programs))
         });
         let (ended, programs) = ended?;
@@ -171,6 +178,7 @@ impl Place {
     async fn follow(
         &self,
         engine: &Engine,
+        interrupts: &mut Interrupts,
         console: &mut Console,
         mut next: impl AsyncFnMut(&Engine) -> Result<Option<RunId>, Trouble>,
     ) -> Result<(), Trouble> {
@@ -183,7 +191,7 @@ impl Place {
                     "{others} other {runs} {go} on meanwhile; rejoin resume shows what has not ended"
                 ));
             }
-            let ended = self.watch(engine, run).await?;
+            let ended = self.watch(engine, run, interrupts).await?;
             let interrupted = matches!(ended, Ending::Interrupted);
             if let Err(trouble) = self.show(ended, console) {
                 console.complain(&trouble);
@@ -204,21 +212,21 @@ impl Place {
         Shown(self.data().join("shown"))
     }
 
-    async fn watch(&self, engine: &Engine, run: RunId) -> Result<Ending, Trouble> {
+    async fn watch(&self, engine: &Engine, run: RunId, interrupts: &mut Interrupts) -> Result<Ending, Trouble> {
         let tty = stderr().is_terminal() && !self.no_tty && !self.json;
         let color = tty && std::env::var_os("NO_COLOR").is_none();
         let view = View { tty, color, json: self.json, person: self.person.clone() };
         let mut unanswered = None;
         let interrupted = async {
             tokio::select! {
-                () = live::interrupted() => {}
+                () = interrupts.next() => {}
                 Err(why) = answer(engine, run, &self.answer, self.person.as_ref()) => unanswered = Some(why),
             }
         };
         let ended = live::watch(engine, run, view, interrupted).await;
         match unanswered {
             Some(why) => Err(Trouble::Refused(why)),
-            None => ended.map_err(|error| Trouble::Refused(error.to_string())),
+            None => ended,
         }
     }
 

@@ -8,11 +8,13 @@
 //! | `screen`, `size` | lines that stay in their place on the terminal |
 //! | `plain`, `events` | lines for files, and JSON for programs |
 //! | `asking`, `typed` | questions to people, and what they type |
+//! | `interrupts` | being asked to end |
 //! | `outlet` | writing, which holds up nothing else |
 
 pub(crate) mod asking;
 mod events;
 pub(crate) mod follow;
+pub(crate) mod interrupts;
 pub(crate) mod line;
 mod node;
 pub(crate) mod outlet;
@@ -26,11 +28,11 @@ pub(crate) mod tree;
 pub(crate) mod typed;
 mod watcher;
 
-use rejoin::{Engine, Failure, RunError, RunId};
+use crate::error::Trouble;
+use rejoin::{Engine, Failure, RunId};
 use serde_json::Value;
 use std::io;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use watcher::{Ports, Watcher};
 
 /// How long the last of what there is to show may take to be written, once nobody waits for it as for data.
@@ -63,13 +65,13 @@ pub(crate) struct View {
 /// Shows the tree of a run until the run has ended or is interrupted. The engine goes on either way.
 ///
 /// Whoever reads slowly holds up nothing but what is shown: pictures are skipped and lines are left out, and a note says how many.
-/// JSON is data: it is kept for its reader, and waited for. An output that is closed is no error.
+/// JSON is data: it is kept for its reader, and waited for. An output that is closed is no error; one that is full is, at the end.
 pub(crate) async fn watch(
     engine: &Engine,
     root: RunId,
     view: View,
     interrupted: impl Future<Output = ()>,
-) -> Result<Ending, RunError> {
+) -> Result<Ending, Trouble> {
     let ports = Ports::of_process(&view).await;
     watch_with(engine, root, view, ports, interrupted).await
 }
@@ -81,15 +83,13 @@ async fn watch_with(
     view: View,
     ports: Ports,
     interrupted: impl Future<Output = ()>,
-) -> Result<Ending, RunError> {
+) -> Result<Ending, Trouble> {
     let json = view.json;
     let mut watcher = Watcher::new(engine, root, view, ports);
     let watched = async {
-        let followed = watcher.follow().await;
-        if json {
-            watcher.finish().await;
-        }
-        followed
+        let followed = watcher.follow().await.map_err(|error| Trouble::Refused(error.to_string()));
+        let written = if json { watcher.finish().await.map_err(Trouble::Output) } else { Ok(()) };
+        written.and(followed)
     };
     let ended = tokio::select! {
         biased;
@@ -103,35 +103,6 @@ async fn watch_with(
         None => Ok(Ending::Interrupted),
         Some(followed) => followed,
     }
-}
-
-/// Comes when somebody presses Ctrl-C, closes the terminal, or asks the process to end.
-pub(crate) async fn interrupted() {
-    tokio::select! {
-        () = heard(SignalKind::interrupt()) => {}
-        () = heard(SignalKind::terminate()) => {}
-        // With nohup it is not to end when the terminal is closed.
-        () = heard(SignalKind::hangup()), if !is_ignored(SignalKind::hangup()) => {}
-    }
-}
-
-/// One that cannot be heard of ends the process by itself.
-async fn heard(kind: SignalKind) {
-    let heard = match signal(kind) {
-        Ok(mut signal) => signal.recv().await,
-        Err(_) => None,
-    };
-    if heard.is_none() {
-        std::future::pending().await
-    }
-}
-
-/// Whether whoever started the process does not want it to hear that; where nobody can tell, they do.
-fn is_ignored(kind: SignalKind) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    mask >> (kind.as_raw_value() - 1) & 1 == 1
 }
 
 /// Where stderr and stdout are, as texts go out to them.

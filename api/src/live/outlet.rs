@@ -1,6 +1,6 @@
 //! A thread that writes, so that a slow reader holds up nothing else. Once the reader is gone, what comes is dropped.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
@@ -10,7 +10,8 @@ const WAITING: usize = 256;
 /// Where texts go out.
 pub(crate) struct Outlet {
     texts: Option<mpsc::Sender<String>>,
-    done: oneshot::Receiver<()>,
+    /// How it went.
+    done: oneshot::Receiver<io::Result<()>>,
     /// How many there was no room for since the last that there was room for.
     dropped: usize,
 }
@@ -21,14 +22,15 @@ impl Outlet {
         let (texts, mut waiting) = mpsc::channel::<String>(WAITING);
         let (over, done) = oneshot::channel();
         let write = move || {
+            let mut written = Ok(());
             while let Some(text) = waiting.blocking_recv() {
-                // The reader has had enough, or there is none: nothing more is written.
-                if to.write_all(text.as_bytes()).and_then(|()| to.flush()).is_err() {
+                written = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+                if written.is_err() {
                     break;
                 }
             }
             // Nobody may wait for it.
-            let _ = over.send(());
+            let _ = over.send(written);
         };
         // Without a thread there is no output, and the run goes on.
         let started = thread::Builder::new().name("rejoin-live".to_owned()).spawn(write).is_ok();
@@ -62,10 +64,18 @@ impl Outlet {
     }
 
     /// Waits until everything is written; nothing more is.
-    pub(crate) async fn finish(&mut self) {
-        if self.texts.take().is_some() {
-            // The thread is gone, and so are its texts.
-            let _ = (&mut self.done).await;
+    ///
+    /// # Errors
+    ///
+    /// Why the rest could not be written. A reader that has had enough is no error.
+    pub(crate) async fn finish(&mut self) -> io::Result<()> {
+        if self.texts.take().is_none() {
+            return Ok(());
+        }
+        // A thread that is gone without a word has no texts.
+        match (&mut self.done).await.unwrap_or(Ok(())) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written,
         }
     }
 }
@@ -73,7 +83,6 @@ impl Outlet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
     use std::sync::mpsc as channel;
     use std::time::Duration;
 
@@ -118,6 +127,16 @@ mod tests {
         drop(go);
         outlet.send("nobody reads this".to_owned()).await;
         outlet.send("nor this".to_owned()).await;
-        outlet.finish().await;
+        outlet.finish().await.expect("the reader had enough");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_cannot_be_written_is_told() {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut outlet = Outlet::to(full);
+        outlet.send("something".to_owned()).await;
+        let error = outlet.finish().await.expect_err("the disk is full");
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
     }
 }

@@ -129,9 +129,9 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Waits until everything is written.
-    pub(super) async fn finish(&mut self) {
-        self.ports.outlet.finish().await;
+    /// Waits until everything is written; why it could not be is an error.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
+        self.ports.outlet.finish().await
     }
 
     /// What has happened so far.

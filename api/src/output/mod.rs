@@ -9,4 +9,4 @@ pub(crate) mod tree;
 pub(crate) use console::Console;
 pub(crate) use meter::Meter;
 pub(crate) use table::{Column, Fit, Table};
-pub(crate) use text::{printable, shorten, time};
+pub(crate) use text::{counted, printable, shorten, time};

@@ -13,6 +13,11 @@ pub(crate) fn time(time: Timestamp) -> String {
     DateTime::from_timestamp_micros(within).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// So many of something, in words.
+pub(crate) fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// The text on one line and harmless to a terminal: control characters are spelled out.
 pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());

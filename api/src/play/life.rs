@@ -7,7 +7,8 @@ use super::scene::{Scene, Seen};
 use super::script::Script;
 use super::time::TestClock;
 use crate::error::Trouble;
-use crate::host::Host;
+use crate::host::{self, Host};
+use crate::live::interrupts::Interrupts;
 use rejoin::definition::Project;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,7 +35,8 @@ pub(crate) fn live(project: &Project, folder: &Path, script: &Script, patience: 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
     let data = folder.join(".rejoin");
-    let lived = runtime.block_on(async {
+    let lived: Result<_, Trouble> = runtime.block_on(async {
+        let mut interrupts = Interrupts::listen();
         let unread = |error: std::io::Error| unread(&data, &error);
         fs::create_dir_all(&data).map_err(unread)?;
         let clock = Arc::new(TestClock::open(&data.join("time")).map_err(unread)?);
@@ -43,11 +45,19 @@ pub(crate) fn live(project: &Project, folder: &Path, script: &Script, patience: 
             (builder, None) => builder,
         });
         let host = host.await?;
-        let lived = played(&host, &clock, &data, script, patience).await;
-        host.close().await;
-        lived
+        let (lived, programs) = (played(&host, &clock, &data, script, patience), host.programs());
+        tokio::select! {
+            biased;
+            // Nobody waits for how it goes on.
+            () = interrupts.next() => Ok((Err(Trouble::Refused("it was interrupted".to_owned())), programs)),
+            lived = lived => {
+                host.close().await;
+                Ok((lived, programs))
+            }
+        }
     });
-    runtime.shutdown_background();
+    let (lived, programs) = lived?;
+    host::end(runtime, &programs);
     lived
 }
 

@@ -1,0 +1,36 @@
+//! Being asked to end: by Ctrl-C, by a terminal that closes, by another process.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Hears whoever asks the process to end.
+pub(crate) struct Interrupts(Vec<Signal>);
+
+impl Interrupts {
+    /// Listens from now on. Before, the process ends there and then, so nothing that has to be put away may begin before.
+    pub(crate) fn listen() -> Interrupts {
+        // With nohup it is not to end when the terminal is closed.
+        let hangup = Some(SignalKind::hangup()).filter(|kind| !is_ignored(*kind));
+        let kinds = [Some(SignalKind::interrupt()), Some(SignalKind::terminate()), hangup];
+        // One that cannot be heard of ends the process by itself.
+        Interrupts(kinds.into_iter().flatten().filter_map(|kind| signal(kind).ok()).collect())
+    }
+
+    /// Comes when somebody asks, or has asked since the last time.
+    pub(crate) async fn next(&mut self) {
+        poll_fn(|context| match self.0.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await
+    }
+}
+
+/// Whether whoever started the process does not want it to hear that; where nobody can tell, they do.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (kind.as_raw_value() - 1) & 1 == 1
+}
