@@ -63,10 +63,10 @@ impl Host {
         let scratch = scratch(data).map_err(|error| start(&format!("{}: {error}", data.join("tmp").display())))?;
         let folders = Folders { project: folder, scratch: scratch.path() };
         for agent in &project.agents {
-            builder = answer(builder, project, agent, 1, &folders, &door)?;
+            builder = answer(builder, agent, 1, &folders, &door)?;
         }
         for Step { version, agent } in &steps {
-            builder = answer(builder, project, agent, *version, &folders, &door)?;
+            builder = answer(builder, agent, *version, &folders, &door)?;
         }
         let engine = builder.start().await.map_err(|error| start(&error))?;
         // No program starts before that.
@@ -149,7 +149,6 @@ fn tidy(scratch: &TempDir) -> io::Result<()> {
 /// Registers what answers for an agent.
 fn answer(
     builder: Builder,
-    project: &Project,
     agent: &Agent,
     version: u32,
     folders: &Folders<'_>,
@@ -191,7 +190,7 @@ fn answer(
             http::register(builder, agent, door.clone())
         }
         AgentKind::Model(model) => {
-            let agent = of_model(agent, model, project, folder);
+            let agent = of_model(agent, model, folder);
             agent.check().map_err(|error| Trouble::Start(error.to_string()))?;
             model::register(builder, agent, door.clone())
         }
@@ -201,7 +200,7 @@ fn answer(
     })
 }
 
-fn of_model(agent: &Agent, of: &Model, project: &Project, folder: &Path) -> model::ModelAgent {
+fn of_model(agent: &Agent, of: &Model, folder: &Path) -> model::ModelAgent {
     model::ModelAgent {
         name: agent.name.value.clone(),
         url: of.url.clone(),
@@ -210,7 +209,8 @@ fn of_model(agent: &Agent, of: &Model, project: &Project, folder: &Path) -> mode
         instructions: of.instructions.clone(),
         temperature: of.temperature,
         output: None,
-        persons: project.persons.iter().map(|person| person.value.clone()).collect(),
+        asks: of.asks.iter().map(|person| person.value.clone()).collect(),
+        within: of.within.unwrap_or(model::WITHIN),
         max_turns: of.max_turns.unwrap_or(model::MAX_TURNS),
         token_budget: of.token_budget,
         timeout: agent.timeout,

@@ -1,7 +1,7 @@
 //! An agent that is an endpoint on the network: asked by a signed POST for each piece of work, and heard in the answer.
 //!
-//! The request is signed as Standard Webhooks say, where there is a secret. An answer of 2xx is the result, as JSON; nothing in
-//! its body is none. Another 4xx than 408, 425 and 429 is final, as is a redirection: nobody is sent elsewhere. What another
+//! The request is signed as Standard Webhooks say, where there is a secret. An answer of 2xx is the result, as JSON, or
+//! an object of one field that means what it means from a program; nothing in its body is none. Another 4xx than 408, 425 and 429 is final, as is a redirection: nobody is sent elsewhere. What another
 //! attempt may mend is tried again; an answer that says when to come again (`Retry-After`, in seconds) is waited for within the
 //! attempt, up to a minute: the engine's pauses know nothing of answers.
 //!
@@ -16,6 +16,7 @@ pub(super) mod signature;
 use super::answer::Answer;
 use super::assignment::{Work, reading};
 use super::elsewhere::{self, Attempting, Elsewhere};
+use super::line;
 use super::redact::Redactor;
 use super::secret::SecretRef;
 use super::trouble::{lasting, passing};
@@ -80,6 +81,11 @@ pub(crate) enum Header {
 /// Registers what answers for the agent. The agent itself, with its grants, is declared apart from that.
 pub(crate) fn register(builder: Builder, agent: HttpAgent, door: Door) -> Builder {
     let (name, version) = (agent.name.clone(), agent.version);
+    let headers = agent.headers.values().filter_map(|header| match header {
+        Header::Secret(secret) => Some(secret.clone()),
+        Header::Plain(_) => None,
+    });
+    door.keep_quiet(&name, headers.chain(agent.secret.clone()));
     elsewhere::register(builder, &name, version, Asking { agent, client: OnceCell::new(), door })
 }
 
@@ -261,7 +267,7 @@ async fn heard(mut response: Response, redactor: &Redactor) -> Result<Heard, Fai
     if status.is_success() {
         let result = if body.trim_ascii().is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
         let result = result.map_err(|error| lasting("bad-answer", format!("the answer is no JSON: {error}")))?;
-        return Ok(Heard::Answer(Answer::of(result).redacted(redactor)));
+        return line::at_once(result, redactor).map(Heard::Answer);
     }
     let said = redactor.text(&String::from_utf8_lossy(&body));
     let said = said[..said.floor_char_boundary(SHOWN)].trim();

@@ -10,13 +10,13 @@ const LINE: usize = 8;
 
 /// Knows the secrets of one attempt. It finds them as they are, whole and line by line; not encoded ones.
 #[derive(Clone, Default)]
-pub(super) struct Redactor {
+pub(crate) struct Redactor {
     /// Longest first: one may stand in another.
     secrets: Vec<String>,
 }
 
 impl Redactor {
-    pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Redactor {
+    pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Redactor {
         let mut all = Vec::new();
         for secret in secrets {
             all.extend(secret.lines().map(str::trim).filter(|line| line.len() >= LINE).map(str::to_owned));
@@ -40,14 +40,14 @@ impl Redactor {
         clean[clean.ceil_char_boundary(doubtful)..].to_owned()
     }
 
-    pub(super) fn text(&self, text: &str) -> String {
+    pub(crate) fn text(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), INSTEAD) } else { text }
         })
     }
 
     /// Names of fields too.
-    pub(super) fn value(&self, value: Value) -> Value {
+    pub(crate) fn value(&self, value: Value) -> Value {
         if self.secrets.is_empty() {
             return value;
         }

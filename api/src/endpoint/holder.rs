@@ -13,6 +13,8 @@ use rejoin::{Engine, Participant, RunToken};
 pub(super) struct Holder {
     pub(super) engine: Engine,
     pub(super) participant: Participant,
+    /// The token.
+    pub(super) token: String,
 }
 
 impl FromRequestParts<Door> for Holder {
@@ -24,10 +26,11 @@ impl FromRequestParts<Door> for Holder {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Refusal::NoToken);
         }
-        let token: RunToken = token.trim().parse()?;
+        let said = token.trim().to_owned();
+        let token: RunToken = said.parse()?;
         let engine = door.engine().await.ok_or(Refusal::Closed)?;
         let participant = engine.participant(token)?;
-        Ok(Holder { engine, participant })
+        Ok(Holder { engine, participant, token: said })
     }
 }
 

@@ -79,7 +79,7 @@ impl From<Callable> for Shown {
     }
 }
 
-async fn run(Holder { engine, participant }: Holder) -> Result<Json<About>, Refusal> {
+async fn run(Holder { engine, participant, .. }: Holder) -> Result<Json<About>, Refusal> {
     let id = participant.run_id();
     let row = engine.describe(id)?.row;
     let callable = participant.callable()?.into_iter().map(Shown::from).collect();
@@ -190,11 +190,17 @@ struct LateError {
     message: Option<String>,
 }
 
-async fn answer(Holder { engine, participant }: Holder, body: Body) -> Result<Json<Value>, Refusal> {
+async fn answer(State(door): State<Door>, holder: Holder, body: Body) -> Result<Json<Value>, Refusal> {
+    let Holder { engine, participant, token } = holder;
+    let agent = engine.describe(participant.run_id())?.row.workflow;
+    let redactor = door.redactor(&agent, token);
     let run = engine.run::<Value>(participant.run_id());
     match body::read(body).await? {
-        Late::Result(result) => run.answer(&result).await?,
-        Late::Error(LateError { code, message }) => run.refuse(Failure::business(code, message)).await?,
+        Late::Result(result) => run.answer(&redactor.value(result)).await?,
+        Late::Error(LateError { code, message }) => {
+            let message = message.map(|message| redactor.text(&message));
+            run.refuse(Failure::business(redactor.text(&code), message)).await?;
+        }
     }
     Ok(Json(json!({ "status": "answered" })))
 }
@@ -208,7 +214,7 @@ struct Sent {
     payload: Value,
 }
 
-async fn signal(Holder { engine, participant }: Holder, body: Body) -> Result<Json<Value>, Refusal> {
+async fn signal(Holder { engine, participant, .. }: Holder, body: Body) -> Result<Json<Value>, Refusal> {
     let Sent { name, payload } = body::read(body).await?;
     if name.is_empty() {
         return Err(Refusal::Body("the name of the signal is empty".to_owned()));

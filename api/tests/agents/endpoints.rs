@@ -156,6 +156,47 @@ async fn nothing_inside_is_asked_unless_that_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_says_it_as_a_program_does() {
+    let (url, asked) = endpoint(|number, _, _| {
+        let error = json!({ "error": { "code": "no-stock", "message": "none left" } });
+        let said = [error, json!({ "result": 7 }), json!({ "error": 1, "result": 2 }), json!({ "usage": 3 })];
+        said[number as usize - 1].to_string().into_response()
+    })
+    .await;
+    let failure = of(agent(url.clone())).await.unwrap_err();
+    assert_eq!((failure.code(), failure.message()), ("no-stock", "no-stock: none left"));
+    assert_eq!(of(agent(url.clone())).await, Ok(json!(7)));
+    assert_eq!(of(agent(url.clone())).await, Ok(json!({ "error": 1, "result": 2 })));
+    assert_eq!(of(agent(url)).await.unwrap_err().code(), "bad-answer");
+    assert_eq!(asked.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_comes_back_in_a_late_answer() {
+    let (told, mut tellings) = tokio::sync::mpsc::unbounded_channel();
+    let (url, _) = endpoint(move |_, headers, _| {
+        let said = ["rejoin-url", "rejoin-run-token", "x-secret"].map(|name| text(&headers, name));
+        told.send(said).unwrap();
+        StatusCode::ACCEPTED.into_response()
+    })
+    .await;
+    let kept = tempfile::NamedTempFile::new().unwrap();
+    fs::write(kept.path(), "correct horse").unwrap();
+    let mut agent = agent(url);
+    agent.headers.insert("x-secret".to_owned(), Header::Secret(SecretRef::File(kept.path().to_owned())));
+    let stage = Stage::with(|builder, door| http::register(builder, agent, door)).await;
+    let run = stage.engine.job_json(AGENT, None, &json!({})).await.unwrap();
+    let [back, token, secret] = tellings.recv().await.unwrap();
+    assert_eq!(secret, "correct horse");
+    let said = json!({ "result": { "headers": [token, secret], "n": 1 } });
+    let request = reqwest::Client::new().post(format!("{back}/v1/run/answer")).bearer_auth(&token).json(&said);
+    assert!(request.send().await.unwrap().status().is_success());
+    let result: Value = run.result().await.unwrap();
+    assert_eq!(result, json!({ "headers": ["[redacted]", "[redacted]"], "n": 1 }));
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_may_answer_later() {
     let (told, mut tellings) = tokio::sync::mpsc::unbounded_channel();
     let (url, asked) = endpoint(move |_, headers, _| {

@@ -197,8 +197,12 @@ pub struct Model {
     pub temperature: Option<f64>,
     /// How often it may be asked for one job.
     pub max_turns: Option<u32>,
-    /// How many tokens a run may cost.
+    /// How many tokens one piece of work may cost: a task, each repair of its answer, a turn.
     pub token_budget: Option<u64>,
+    /// Whom it may ask questions; nobody, and it does not know that it could.
+    pub asks: Vec<At<String>>,
+    /// How long an answer of theirs is waited for.
+    pub within: Option<Duration>,
     /// Whether that may be inside the machine's own networks.
     pub allow_inner: bool,
 }

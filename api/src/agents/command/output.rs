@@ -1,11 +1,11 @@
 //! What a program says: lines on stdout, some of which have a meaning, and the end of its stderr.
 
-use super::super::answer::{Answer, Artefact, Handoff, Next, Spent, Transfer};
+use super::super::answer::{Answer, Next};
+use super::super::line::{self, Line, Told};
 use super::super::progress::Telling;
 use super::super::redact::Redactor;
-use super::super::trouble::{failure, lasting, word};
+use super::super::trouble::{failure, lasting};
 use rejoin::Failure;
-use serde::Deserialize;
 use serde_json::Value;
 use std::io;
 use std::mem;
@@ -42,32 +42,6 @@ pub(super) enum Unheard {
     TooMuch,
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-/// A failure, as the program says it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Told {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    retryable: bool,
-}
-
-/// A line that means something: an object of one field.
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Line {
-    Progress(Value),
-    Emit(Value),
-    Artefact(Artefact),
-    Usage(Spent),
-    Result(Value),
-    Handoff(Handoff),
-    Transfer(Transfer),
-    Error(Told),
 }
 
 impl Heard {
@@ -139,9 +113,8 @@ impl Heard {
         if !self.take(&rest) {
             self.rest = rest;
         }
-        if let Some(Told { code, message, retryable }) = self.told {
-            let (code, message) = (self.redactor.text(&code), self.redactor.text(&message));
-            return Err(failure(&word(&code), message, retryable));
+        if let Some(told) = self.told {
+            return Err(told.failure(&self.redactor));
         }
         if let Some((code, message, retryable)) = broken_off(status) {
             return Err(failure(&code, last(message), retryable));
@@ -156,16 +129,13 @@ impl Heard {
     }
 }
 
-/// An object whose only field has a meaning. Others are output like any other: a result may have a field `error` among several.
+/// A line that means something.
 fn control(line: &[u8]) -> Option<Value> {
     let line = line.trim_ascii();
     if !(line.starts_with(b"{") && line.ends_with(b"}")) {
         return None;
     }
-    let value: Value = serde_json::from_slice(line).ok()?;
-    let fields = value.as_object().filter(|fields| fields.len() == 1)?;
-    let known = ["progress", "emit", "artefact", "usage", "result", "handoff", "transfer", "error"];
-    fields.keys().all(|name| known.contains(&name.as_str())).then_some(value)
+    serde_json::from_slice(line).ok().filter(line::means)
 }
 
 /// All that was printed: JSON, or text without the newline at its end, or nothing.

@@ -3,17 +3,19 @@
 use super::stream::{Broken, Reading};
 use super::wire::{Answer, Request, error_text};
 use super::{AgentError, ModelAgent};
+use crate::agents::redact::Redactor;
 use crate::agents::secret::SecretRef;
 use crate::agents::trouble::passing;
 use crate::outside;
 use rejoin::Failure;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// Whoever answers for a model: an endpoint, or what a test puts in its place.
 pub(super) trait Transport: Send + Sync {
@@ -21,7 +23,7 @@ pub(super) trait Transport: Send + Sync {
     fn ask(&self, key: String, request: Request, hear: Hear) -> Asking;
 }
 
-/// Who hears a text while it comes: the whole of it so far.
+/// Who hears the end of a text while it comes.
 pub(super) type Hear = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// An answer that is on its way.
@@ -95,15 +97,38 @@ impl Parts {
         if response.status() != StatusCode::OK {
             return Err(refused(response, secret.as_deref()).await);
         }
-        read(response, hear).await.map_err(|failure| redacted(failure, secret.as_deref()).into())
+        // What is shorter is no secret, and may be a word.
+        let redactor = Redactor::new(secret.clone().filter(|secret| secret.len() >= LEAST_SECRET));
+        let clean = |text: &str| {
+            let first = text.floor_char_boundary(text.len().saturating_sub(HEARD + redactor.longest()));
+            let end = &text[first..];
+            hear(&if first > 0 { redactor.cut_text(end) } else { redactor.text(end) });
+        };
+        let answer = read(response, &clean).await.map_err(|failure| redacted(failure, secret.as_deref()))?;
+        Ok(answer.redacted(&redactor))
     }
 }
 
+/// How much of a text is heard while it comes, in bytes.
+const HEARD: usize = 256;
+
+/// How long a key is at least that may stand in no answer.
+const LEAST_SECRET: usize = 8;
+
+/// How long what an answer has cost is waited for, once it is there.
+const COST: Duration = Duration::from_secs(3);
+
 /// The answer, or a failure that another attempt may mend.
 async fn read(mut response: Response, hear: &(dyn Fn(&str) + Send + Sync)) -> Result<Answer, Failure> {
-    let sort = response.headers().get(CONTENT_TYPE).and_then(|sort| sort.to_str().ok());
-    let mut reading = Reading::new(sort.is_some_and(|sort| sort.contains("event-stream")));
-    while let Some(bytes) = response.chunk().await.map_err(unreachable)? {
+    let mut reading = Reading::default();
+    loop {
+        let bytes = if reading.is_finished() {
+            // What is paid for is not asked for again because of how the connection ends.
+            timeout(COST, response.chunk()).await.unwrap_or(Ok(None)).unwrap_or(None)
+        } else {
+            response.chunk().await.map_err(unreachable)?
+        };
+        let Some(bytes) = bytes else { break };
         let ends = reading.feed(&bytes).map_err(|error| broken(&error))?;
         hear(reading.text());
         if ends {

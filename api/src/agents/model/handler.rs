@@ -2,12 +2,13 @@
 
 use super::ModelAgent;
 use super::client::{Denied, Hear, Transport};
-use super::prompt::{Occasion, Opening};
+use super::prompt::{Occasion, Opening, own};
+use super::stream::{CUT, FILTERED};
 use super::tools::{Becomes, Wish, toolbox, wishes};
 use super::wire::{self, Message, Request, StreamOptions, Tokens, schema_format};
 use crate::agents::progress::Telling;
 use crate::agents::toolbox::Toolbox;
-use crate::agents::trouble::named;
+use crate::agents::trouble::{named, passing};
 use crate::endpoint::Door;
 use rejoin::{Answer, Attempt, Call, Context, Failure, RetryPolicy, Usage, join, join_all};
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,7 @@ impl Desk {
             }
             let Some(told) = self.fulfil(&ctx, &said.wishes).await? else { return Ok(Value::Null) };
             let tool_calls = said.wishes.iter().map(Wish::call).collect();
-            let content = Some(said.text).filter(|text| !text.is_empty());
+            let content = Some(own(said.text)).filter(|text| !text.is_empty());
             since.push(Message::Assistant { content, tool_calls });
             let results = said.wishes.into_iter().zip(told);
             since.extend(results.map(|(wish, content)| Message::Tool { tool_call_id: wish.id, content }));
@@ -121,7 +122,7 @@ impl Desk {
         number: u32,
         spent: u64,
     ) -> Result<Said, Failure> {
-        let asks_persons = !self.agent.persons.is_empty();
+        let asks_persons = !self.agent.asks.is_empty();
         let toolbox = toolbox(&ctx.callable(), ctx.subagents_allowed(), asks_persons, occasion.is_turn());
         let asked = Asked { desk: self.clone(), occasion: occasion.clone(), toolbox, since, number, spent };
         let asked = Arc::new(asked);
@@ -170,7 +171,8 @@ impl Desk {
                     calls.push((place, wish));
                 }
                 Becomes::Question { question, answers } => {
-                    let question = ctx.approval(question).answers(answers).persons(&self.agent.persons);
+                    let question =
+                        ctx.approval(question).answers(answers).persons(&self.agent.asks).within(self.agent.within);
                     others.push(Box::pin(async move { (place, wish.decided(question.await)) }));
                 }
                 Becomes::Subagents { tasks } => {
@@ -213,6 +215,10 @@ impl Asked {
         let size = serde_json::to_vec(&request)?.len();
         let hear = self.desk.hear(&attempt).await;
         match self.desk.transport.ask(attempt.idempotency_key(), request, hear).await {
+            // One that has done something may have nothing to add.
+            Ok(answer) if answer.is_empty() && !answer.is_cut() && self.since.is_empty() => {
+                Err(passing("model-broken", "the model has said nothing"))
+            }
             Ok(answer) => Ok(self.said(answer, size)),
             Err(Denied { failure, after }) => {
                 // A step cannot say when it is to be tried again, so this attempt lasts until the endpoint wants to be asked.
@@ -252,10 +258,10 @@ impl Asked {
         let agent = &self.desk.agent;
         let stop = |code: &str, message: String| Some(Stop { code: code.to_owned(), message });
         match answer.finish.as_deref() {
-            Some("length") => {
+            Some(CUT) => {
                 return stop("model-length", "the endpoint cut the answer off at its limit of tokens".to_owned());
             }
-            Some("content_filter") => {
+            Some(FILTERED) => {
                 return stop("model-filtered", "the endpoint's content filter cut the answer off".to_owned());
             }
             _ => {}

@@ -30,6 +30,9 @@ use thiserror::Error;
 /// How many turns a model has for one job, where nothing is said.
 pub(crate) const MAX_TURNS: u32 = 16;
 
+/// How long the answer of a person is waited for, where nothing is said.
+pub(crate) const WITHIN: Duration = Duration::from_secs(86_400);
+
 /// An agent that is a language model.
 #[derive(Clone, Debug)]
 pub(crate) struct ModelAgent {
@@ -47,8 +50,10 @@ pub(crate) struct ModelAgent {
     pub(crate) temperature: Option<f64>,
     /// The JSON Schema of what its jobs answer, where that is not a text. A task has its own.
     pub(crate) output: Option<Value>,
-    /// Who answers where it asks a person; nobody, and it is not shown that it could.
-    pub(crate) persons: Vec<String>,
+    /// Whom it may ask questions; nobody, and it is not shown that it could.
+    pub(crate) asks: Vec<String>,
+    /// How long an answer of theirs is waited for.
+    pub(crate) within: Duration,
     /// How often it may be asked for one job; [`MAX_TURNS`] where nothing is said.
     pub(crate) max_turns: u32,
     /// How many tokens one job may cost before it is not asked again.

@@ -2,6 +2,8 @@
 //!
 //! Endpoints differ in details. What is sent is plain; in what is read, anything may be missing, and nothing unknown disturbs.
 
+use super::stream::{CUT, FILTERED};
+use crate::agents::redact::Redactor;
 use crate::agents::toolbox;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -109,6 +111,26 @@ pub(crate) struct Answer {
     pub(super) tokens: Option<Tokens>,
 }
 
+impl Answer {
+    /// Without the secrets that the endpoint was given.
+    pub(super) fn redacted(self, redactor: &Redactor) -> Answer {
+        let clean = |ToolCall { id, called: Called::Function { name, arguments } }| {
+            ToolCall::new(redactor.text(&id), redactor.text(&name), redactor.text(&arguments))
+        };
+        Answer { text: redactor.text(&self.text), calls: self.calls.into_iter().map(clean).collect(), ..self }
+    }
+
+    /// Whether more would have come.
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self.finish.as_deref(), Some(CUT | FILTERED))
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.trim().is_empty() && self.calls.is_empty()
+    }
+}
+
 /// Tokens that a model has read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tokens {
@@ -128,13 +150,24 @@ pub(super) struct Chunk {
     pub(super) choices: Option<Vec<Choice>>,
     usage: Option<Value>,
     error: Option<Value>,
+    /// What some endpoints say in place of an error.
+    detail: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Choice {
-    #[serde(alias = "message")]
     pub(super) delta: Option<Delta>,
-    pub(super) finish_reason: Option<String>,
+    /// What it is called where it is not streamed.
+    pub(super) message: Option<Delta>,
+    finish_reason: Option<String>,
+}
+
+impl Choice {
+    /// Why it stopped, if it did: some endpoints say a word for that with each piece.
+    pub(super) fn finish(&self) -> Option<String> {
+        let reason = self.finish_reason.as_ref()?.to_lowercase();
+        (!matches!(reason.as_str(), "" | "null")).then_some(reason)
+    }
 }
 
 /// What a piece adds to a message.
@@ -149,7 +182,7 @@ pub(super) struct Delta {
 #[derive(Debug, Deserialize)]
 pub(super) struct CallDelta {
     pub(super) index: Option<u64>,
-    pub(super) id: Option<String>,
+    id: Option<Value>,
     function: Option<FunctionDelta>,
 }
 
@@ -162,7 +195,9 @@ struct FunctionDelta {
 impl Chunk {
     /// What went wrong at the endpoint, where the piece says that.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.error.as_ref().filter(|error| !error.is_null()).map(|error| error_text(error).unwrap_or_default())
+        let detail = self.detail.as_ref().filter(|_| self.choices.is_none());
+        let error = self.error.as_ref().filter(|error| !error.is_null()).or(detail)?;
+        Some(error_text(error).unwrap_or_else(|| error.to_string()))
     }
 
     pub(super) fn tokens(&self) -> Option<Tokens> {
@@ -189,6 +224,15 @@ impl Delta {
 }
 
 impl CallDelta {
+    /// The id; nothing where there is none.
+    pub(super) fn id(&self) -> String {
+        match &self.id {
+            Some(Value::String(id)) => id.clone(),
+            Some(Value::Null) | None => String::new(),
+            Some(other) => other.to_string(),
+        }
+    }
+
     pub(super) fn name(&self) -> Option<&str> {
         self.function.as_ref()?.name.as_deref().filter(|name| !name.is_empty())
     }

@@ -1,7 +1,7 @@
 //! Names that lead somewhere: agents, workflows, people, channels, departments.
 
 use super::super::diagnostic::{Code, Diagnostics};
-use super::super::model::{Agent, Assignment, Project, Question, Work, Workflow};
+use super::super::model::{Agent, AgentKind, Assignment, Project, Question, Work, Workflow};
 use super::super::read::nearest;
 use super::super::source::At;
 use super::{every, targets};
@@ -17,6 +17,9 @@ pub(super) fn check(project: &Project, found: &mut Diagnostics) {
         if let Some(flow) = agent.flow().filter(|flow| project.workflow(flow).is_none()) {
             let names = project.workflows.iter().map(|workflow| workflow.name.value.as_str());
             unknown(Code::UnknownWorkflow, "this is answered by", "workflow", flow, names, found);
+        }
+        if let AgentKind::Model(model) = &agent.kind {
+            model.asks.iter().for_each(|it| person(project, it, found));
         }
         for department in &agent.departments {
             if !project.departments.iter().any(|(name, _)| name.value == department.value) {

@@ -66,9 +66,8 @@ pub(super) fn twice<'a>(sort: &str, names: impl Iterator<Item = &'a At<String>>,
 fn agent(name: At<String>, node: &Node, found: &mut Diagnostics) -> Option<Agent> {
     let mut fields = Fields::of(node, format!("agent {:?}", name.value), found)?;
     let kind = kind(&name, &mut fields);
-    if let (Some(AgentKind::Flow(_)), Some(_)) = (&kind, fields.get("subagents")) {
-        let message = "what a flow divides its work with is `parallel` and `each`; `subagents` are for programs, endpoints and models";
-        fields.found.add(Code::UnknownField, fields.place("subagents"), message.to_owned());
+    if let Some(kind) = &kind {
+        refuse_unread(kind, &mut fields);
     }
     let grants = grants(&mut fields);
     twice("grant", grants.iter().map(|grant| &grant.name), fields.found);
@@ -87,6 +86,28 @@ fn agent(name: At<String>, node: &Node, found: &mut Diagnostics) -> Option<Agent
     };
     fields.end();
     Some(agent)
+}
+
+/// What nothing of this kind reads must not stand there.
+fn refuse_unread(kind: &AgentKind, fields: &mut Fields<'_>) {
+    const OF_PROGRAMS: [&str; 3] = ["env", "memory_mib", "output_mib"];
+    let (what, unread): (&str, &[&str]) = match kind {
+        AgentKind::Command { .. } => ("program", &[]),
+        AgentKind::Http { .. } => ("endpoint", &[]),
+        AgentKind::Model(_) => ("model", &["secrets"]),
+        // What a flow divides its work with is `parallel` and `each`, and its steps have limits of their own.
+        AgentKind::Flow(_) => ("flow", &["secrets", "subagents", "timeout", "attempts"]),
+        AgentKind::Worker => ("worker", &["secrets", "timeout"]),
+        AgentKind::Rust => ("function", &["secrets", "timeout", "attempts"]),
+    };
+    let of_programs = OF_PROGRAMS.iter().filter(|_| !matches!(kind, AgentKind::Command { .. }));
+    for field in of_programs.chain(unread) {
+        if fields.get(field).is_some() {
+            let message = format!("an agent that is a {what} has no field {field:?}");
+            let message = message.replace("a endpoint", "an endpoint");
+            fields.found.add(Code::UnknownField, fields.place(field), message);
+        }
+    }
 }
 
 /// The agent of a single step: a program or an address.
@@ -201,8 +222,14 @@ fn model(node: &Node, found: &mut Diagnostics) -> Option<AgentKind> {
         temperature: fields.decimal("temperature", 0.0, 2.0),
         max_turns: fields.number("max_turns", 1, 1_000).map(|most| most as u32),
         token_budget: fields.number("token_budget", 1, u64::from(u32::MAX)),
+        asks: fields.texts("asks"),
+        within: fields.duration("within"),
         allow_inner: fields.flag("allow_inner").unwrap_or(false),
     };
+    if let (Some(_), true) = (fields.get("within"), model.asks.is_empty()) {
+        let message = "within is how long an answer is waited for, and nobody is asked: name them with asks";
+        fields.found.add(Code::UnknownField, fields.place("within"), message);
+    }
     fields.end();
     if model.url.starts_with("http://") && !model.allow_inner {
         let message = format!("{:?} is not encrypted, and a key and whatever is said go there", model.url);

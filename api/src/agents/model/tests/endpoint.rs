@@ -65,6 +65,34 @@ async fn spec_c5_half_an_answer_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn spec_c5_a_whole_answer_is_paid_for_once_however_the_connection_ends() {
+    let mut all = text_lines("Good day to you.");
+    let finished = all.iter().position(|line| line.contains("\"stop\"")).unwrap();
+    all.truncate(finished + 1);
+    let server = Server::saying([Reply::Cut(all)]).await;
+    assert_eq!(simple_job(agent(&server.url)).await.result, Ok("Good day to you.".into()));
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_nothing_is_none() {
+    let server = Server::saying([plain(" "), plain("Something.")]).await;
+    assert_eq!(simple_job(agent(&server.url)).await.result, Ok("Something.".into()));
+    let server = Server::saying([plain("")]).await;
+    let failure = simple_job(ModelAgent { attempts: 1, ..agent(&server.url) }).await.result.unwrap_err();
+    assert_eq!((failure.code(), failure.message()), ("model-broken", "model-broken: the model has said nothing"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_said_again_stands_nowhere() {
+    let server = Server::saying([plain("It is sk-very-secret.")]).await;
+    let (_folder, key) = key("sk-very-secret");
+    let lived = simple_job(ModelAgent { key, ..agent(&server.url) }).await;
+    assert_eq!(lived.result, Ok("It is [redacted].".into()));
+    assert!(!lived.keeps("sk-very-secret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn silence_ends_in_time() {
     let server = Server::saying([Reply::Silence, plain("Late.")]).await;
     let lived = simple_job(ModelAgent { timeout: Duration::from_millis(300), ..agent(&server.url) }).await;

@@ -17,7 +17,7 @@ async fn a_person_is_asked() {
     let question = calls(&[("ask_person", r#"{"question":"Publish it?","answers":["publish","wait"]}"#)]);
     let server = Server::saying([question, plain("It waits.")]).await;
     let folder = tempfile::tempdir().unwrap();
-    let clerk = ModelAgent { persons: vec!["ann".into()], ..agent(&server.url) };
+    let clerk = ModelAgent { asks: vec!["ann".into()], ..agent(&server.url) };
     let builder = registered(Engine::open(folder.path()).index(IndexKind::Memory), clerk).person("ann");
     let engine = builder.start().await.unwrap();
     let run = engine.job(&Anything::of("clerk"), "Publish.".into()).await.unwrap();
