@@ -106,8 +106,9 @@ impl Host {
     pub(crate) async fn close(self) {
         // Before the folder is anybody else's. One that cannot be removed leads to nobody.
         let _ = fs::remove_file(&self.address);
-        self.door.close();
+        // What is under way may need the door to end.
         self.engine.shutdown().await;
+        self.door.close();
     }
 }
 

@@ -330,3 +330,40 @@ nodes:
     let said = shop.chat(&["--say", "two"]);
     assert!(said.status == 1 && said.err.contains("stands still") && said.err.contains("version 2"), "{said:?}");
 }
+
+#[test]
+fn spec_e3_whoever_takes_over_can_be_reached() {
+    let shop = Shop::new();
+    let nodes = "  h: { handoff: Somebody comes., contact: { email: desk@shop.example, url: 'https://shop.example/desk' }, ending: Thanks. }\n";
+    let said = shop.asking(nodes, &["hi"]);
+    assert!(said.out.contains("Somebody comes. (desk@shop.example, https://shop.example/desk)"), "{said:?}");
+    let more = ["chat", "asking", shop.0.path().to_str().unwrap(), "--anew", "--json", "--say", "hi"];
+    let told = rejoin(more).json();
+    let message = told.iter().find(|line| line["sort"] == "handoff").unwrap();
+    assert_eq!(message["text"], "Somebody comes.");
+    assert_eq!(message["contact"], json!({ "email": "desk@shop.example", "url": "https://shop.example/desk" }));
+}
+
+#[test]
+fn spec_e2_what_is_shared_reaches_the_program() {
+    let shop = Shop::new();
+    let declared = PROJECT
+        .replace(r#"{ command: "cat > /dev/null; echo 'three books'" }"#, "{ command: 'cat > given.json; echo ok' }");
+    let nodes = "  p: { call: clerk, input: { q: 1 }, history: true, then: end }\n";
+    fs::write(shop.path("workflows/talk.yaml"), format!("workflow: talk\nnodes:\n{nodes}")).unwrap();
+    let declared = declared.replace("  native:", "  asking: { flow: talk, grants: [clerk] }\n  native:");
+    fs::write(shop.path("rejoin.yaml"), declared).unwrap();
+    let said = rejoin(["chat", "asking", shop.0.path().to_str().unwrap(), "--say", "I like blue."]);
+    assert_eq!(said.status, 0, "{said:?}");
+    let given: Value = serde_json::from_str(&fs::read_to_string(shop.path("given.json")).unwrap()).unwrap();
+    assert_eq!(given["history"][0]["text"], "I like blue.", "{given}");
+    fs::write(
+        shop.path("workflows/talk.yaml"),
+        format!("workflow: talk\nnodes:\n{}", nodes.replace("history: true", "history: false")),
+    )
+    .unwrap();
+    let said = rejoin(["chat", "asking", shop.0.path().to_str().unwrap(), "--say", "I like red."]);
+    assert_eq!(said.status, 0, "{said:?}");
+    let given: Value = serde_json::from_str(&fs::read_to_string(shop.path("given.json")).unwrap()).unwrap();
+    assert_eq!(given.get("history"), None, "{given}");
+}

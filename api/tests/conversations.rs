@@ -78,7 +78,12 @@ fn conversations_are_listed_and_what_was_said_is_shown() {
 
     let said = on(&folder, "conversation", &[&id[..8]]);
     assert_eq!(said.status, 0, "{said:?}");
-    for line in ["you said", "failed: broken: down", "A colleague is coming. (a person is asked", "Let me see."] {
+    for line in [
+        "you said",
+        "failed: broken: down",
+        "A colleague is coming. (help@example.com) (a person is asked",
+        "Let me see.",
+    ] {
         assert!(said.out.contains(line), "{line}: {said:?}");
     }
     assert!(!said.out.contains('\u{1b}'), "what people said cannot move the cursor");

@@ -216,3 +216,47 @@ fn data_that_cannot_be_written_is_no_success() {
     let said = String::from_utf8_lossy(&full.stderr);
     assert!(full.status.code() == Some(1) && said.contains("failed to write to stdout"), "{said}");
 }
+
+#[test]
+fn spec_e1_what_nobody_waits_for_goes_on_and_is_not_harmed_by_an_end_of_the_command() {
+    let folder = folder(&[
+        (
+            "rejoin.yaml",
+            "agents: { a: { command: 'echo start >> log; sleep 1; echo done >> log', attempts: 1 } }\nmain: main\n",
+        ),
+        (
+            "workflows/child.yaml",
+            "workflow: child\nnodes: { w: { wait: 1s, then: e }, e: { task: Go., agent: a, then: end } }\n",
+        ),
+        (
+            "workflows/main.yaml",
+            "workflow: main\nnodes: { s: { trigger: child, wait: false, then: e }, e: { end: begun } }\n",
+        ),
+    ]);
+    let said = run(&folder, &[]);
+    assert_eq!((said.status, said.out.trim()), (0, "begun"), "{said:?}");
+    assert!(said.err.contains("not ended: 1 run; rejoin resume goes on"), "{said:?}");
+    // It is due by now: whatever opens the store begins it.
+    sleep(Duration::from_millis(1200));
+    let said = run(&folder, &["--anew"]);
+    assert_eq!(said.status, 0, "{said:?}");
+    let path = folder.path().to_str().unwrap();
+    let said = rejoin(["resume", path, "--no-tty"]);
+    assert_eq!((said.status, &*said.err.contains("failed").to_string()), (0, "false"), "{said:?}");
+    let ends = |what: &str| lines(&folder.path().join("log")).iter().filter(|line| *line == what).count();
+    assert_eq!((ends("start"), ends("done")), (2, 2));
+}
+
+#[test]
+fn a_file_of_a_project_is_run_with_what_stands_beside_it() {
+    let folder = folder(&[
+        ("rejoin.yaml", "main: a\n"),
+        ("workflows/a.yaml", "workflow: a\nnodes: { it: { end: of a } }\n"),
+        ("workflows/b.yaml", "workflow: b\nnodes: { a_one: { trigger: a, then: it }, it: { end: '= a_one' } }\n"),
+    ]);
+    let file = folder.path().join("workflows/b.yaml");
+    let said = rejoin(["run", file.to_str().unwrap(), "--no-tty"]);
+    assert_eq!((said.status, said.out.trim()), (0, "of a"), "{said:?}");
+    let said = rejoin(["run", file.to_str().unwrap(), "--no-tty", "--person", "nobody"]);
+    assert!(said.status == 1 && said.err.contains("no person \"nobody\""), "{said:?}");
+}

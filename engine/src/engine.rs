@@ -95,8 +95,8 @@ impl Engine {
         RunHandle::new(self.clone(), id)
     }
 
-    /// Stops the engine: takes no more triggers, waits for the steps that are being executed, within the patience of the
-    /// settings, and seals the log. Runs go on when it is started again.
+    /// Stops the engine: takes no more triggers, begins no more steps, waits for those that are being executed, within the patience
+    /// of the settings, and seals the log. Runs go on when it is started again.
     pub async fn shutdown(&self) {
         let (reply, stopped) = oneshot::channel();
         self.shared.inbox.push(Input::Stop { patient: true, reply });

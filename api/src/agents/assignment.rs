@@ -3,7 +3,7 @@
 use super::trouble::passing;
 use rejoin::{Attempt, Complaint, Context, Document, Failure, Message, RunId, Speaker, Task, Thread, Turn};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The most messages of a conversation that go along with a turn: the last ones.
 const MESSAGES: usize = 50;
@@ -49,6 +49,7 @@ pub(super) struct Work {
     thread: Option<Thread>,
     documents: Vec<Document>,
     is_subagent: bool,
+    visitor: Map<String, Value>,
 }
 
 /// One attempt of it, as the agent reads it.
@@ -65,9 +66,12 @@ pub(super) struct Assignment<'a, D> {
     conversation: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     occasion: Option<&'a str>,
-    /// What was said before the message of a turn.
+    /// What was said before, where the agent answers in a conversation or the caller shares it.
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<Said>>,
+    /// What is known of a visitor, and not to be trusted.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    visitor: &'a Map<String, Value>,
     documents: Vec<D>,
 }
 
@@ -90,6 +94,7 @@ impl Work {
             thread: ctx.conversation(),
             documents: ctx.documents(),
             is_subagent: ctx.is_subagent(),
+            visitor: ctx.visitor_names().filter_map(|name| Some((name.to_owned(), ctx.visitor(name).ok()??))).collect(),
         }
     }
 
@@ -108,14 +113,22 @@ impl Work {
             conversation: self.thread.as_ref().map(|thread| thread.id().to_string()),
             occasion: self.occasion.as_deref(),
             history: self.history()?,
+            visitor: &self.visitor,
             documents: self.documents.iter().enumerate().map(hand_over).collect::<Result<_, _>>()?,
         })
     }
 
     fn history(&self) -> Result<Option<Vec<Said>>, Failure> {
-        let (Asked::Turn { number, .. }, Some(thread)) = (&self.asked, &self.thread) else { return Ok(None) };
+        let Some(thread) = &self.thread else { return Ok(None) };
         let mut messages = thread.messages()?;
-        messages.retain(|message| message.number != *number);
+        match &self.asked {
+            Asked::Turn { number, .. } => messages.retain(|message| message.number != *number),
+            // The words of a task stand there too.
+            Asked::Job { .. } | Asked::Task { .. } => messages.retain(|message| message.run != Some(self.run)),
+        }
+        if messages.is_empty() && !matches!(self.asked, Asked::Turn { .. }) {
+            return Ok(None);
+        }
         let first = messages.len().saturating_sub(MESSAGES);
         Ok(Some(messages.drain(first..).map(Said::from).collect()))
     }

@@ -2,9 +2,10 @@
 
 use crate::live::line::{Line, Tint, wrapped};
 use crate::output::{printable, time};
-use crate::wire::{sort_name, speaker, words};
+use crate::wire::{contact, sort_name, speaker, words};
 use rejoin::Message;
 use serde::Serialize;
+use serde_json::Value;
 
 /// Who says something of whom no name is known.
 const NAMELESS: &str = "you";
@@ -19,6 +20,8 @@ struct MessageLine<'a> {
     sort: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<FailureView<'a>>,
     run: Option<String>,
@@ -48,7 +51,8 @@ pub(super) fn json(message: &Message) -> String {
         speaker: speaker(message).0,
         name: speaker(message).1,
         sort: sort_name(message.sort),
-        text: failure.is_none().then(|| words(message)),
+        text: failure.is_none().then(|| message.text()),
+        contact: contact(message),
         failure: failure.map(|failure| FailureView { code: failure.code(), message: failure.message() }),
         run: message.run.map(|run| run.to_string()),
     };

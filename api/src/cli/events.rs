@@ -48,6 +48,9 @@ JSON: one object a line, oldest first:
     CancelRequested    cause, by, reason, grace_ms
     CancelDelivered    until
     Wedged             reason
+    Briefed            kind, job, message, metadata, user, conversation, role, documents, only, and so on
+    ParticipantCalled  workflow, version, child, call_key, deadline
+    ParticipantRefused workflow, call_key, FAILURE
     ConversationOpened agent, user, task, busy
     MessageAdded       speaker, sort, run, and content or FAILURE
     TurnJoined, TurnReleased, TurnEnded, TurnInterrupted, ReviewAsked

@@ -7,7 +7,7 @@ use crate::host::{self, Host};
 use crate::live::asking::find;
 use crate::live::interrupts::Interrupts;
 use crate::live::{self, Ending, View};
-use crate::output::{Console, printable};
+use crate::output::{Console, counted, printable};
 use crate::project::{self, Variants};
 use clap::Args;
 use rejoin::definition::model::{Field, Workflow};
@@ -159,6 +159,12 @@ impl Place {
         console: &mut Console,
         next: impl AsyncFnMut(&Engine) -> Result<Option<RunId>, Trouble>,
     ) -> Result<(), Trouble> {
+        if let Some(person) =
+            self.person.as_ref().filter(|person| !project.persons.iter().any(|known| known.value == **person))
+        {
+            let names = project.persons.iter().map(|person| person.value.clone()).collect();
+            return Err(Trouble::NoPerson { name: person.clone(), names });
+        }
         let (folder, data) = (project::folder(&self.path), self.data());
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
@@ -184,7 +190,8 @@ impl Place {
     ) -> Result<(), Trouble> {
         let mut told = false;
         while let Some(run) = next(engine).await? {
-            let others = unfinished(engine)?.iter().filter(|other| other.id != run).count();
+            let is_other = |other: &&RunInfo| other.id != run && other.row.parent != Some(run);
+            let others = unfinished(engine)?.iter().filter(is_other).count();
             if others > 0 && !std::mem::replace(&mut told, true) {
                 let (runs, go) = if others == 1 { ("run", "goes") } else { ("runs", "go") };
                 console.note(format_args!(
@@ -197,9 +204,13 @@ impl Place {
                 console.complain(&trouble);
             }
             if interrupted {
-                break;
+                return Ok(());
             }
             self.shown().add(run);
+        }
+        let left = unfinished(engine)?.len();
+        if left > 0 && !told {
+            console.note(format_args!("not ended: {}; rejoin resume goes on", counted(left, "run")));
         }
         Ok(())
     }
@@ -356,12 +367,18 @@ fn unfinished(engine: &Engine) -> Result<Vec<RunInfo>, Trouble> {
     for status in RunStatus::ALL.into_iter().filter(|status| !status.is_closed()) {
         let filter = Filter { status: Some(status), ..Filter::default() };
         find_run(engine, &filter, |run| {
-            all.extend(run.row.parent.is_none().then(|| run.clone()));
+            // Whoever is not waited for goes on by itself.
+            let is_waited_for = run.row.parent.is_some_and(|parent| !has_ended(engine, parent));
+            all.extend((!is_waited_for).then(|| run.clone()));
             false
         })?;
     }
     all.sort_by_key(|run| std::cmp::Reverse(run.row.triggered_at));
     Ok(all)
+}
+
+fn has_ended(engine: &Engine, run: RunId) -> bool {
+    engine.describe(run).is_ok_and(|described| described.row.status.is_closed())
 }
 
 /// The newest run of this workflow and input that has not ended, or of which nobody has seen the end.

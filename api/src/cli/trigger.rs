@@ -3,6 +3,7 @@
 use super::participant::{Asking, Status, Trouble, outcome};
 use crate::output::Console;
 use clap::Args;
+use rejoin::Tagged;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::io::{self, Read};
@@ -87,9 +88,9 @@ impl Trigger {
 }
 
 fn print(console: &mut Console, output: &Value) -> Result<(), Trouble> {
-    match output {
+    match Tagged::untag(output.clone()) {
         Value::String(text) => console.line(text)?,
-        other => console.json(other)?,
+        other => console.json(&other)?,
     }
     Ok(())
 }

@@ -184,6 +184,11 @@ impl Node {
         self.state.has_ended() && self.state != State::Completed
     }
 
+    /// Whether it waits for a signal that anybody may send: those that begin with $ are the engine's own.
+    pub(super) fn takes_signals(&self) -> bool {
+        matches!(self.sort, Sort::Signal { .. }) && !self.name.starts_with('$')
+    }
+
     pub(super) fn say(&mut self, note: &str) {
         self.note = short(note, NOTE);
     }

@@ -48,7 +48,7 @@ fn begun(line: Line, tree: &Tree, node: &Node, now: Timestamp) -> Line {
         (Sort::Run, Some(run), _) => {
             line.with(Tint::Faint, &gap(&run.id.to_string())).with(Tint::Plain, "  ").and(node.remarks(now))
         }
-        (Sort::Signal { .. }, _, Some(run)) => {
+        (Sort::Signal { .. }, _, Some(run)) if node.takes_signals() => {
             line.with(Tint::Plain, "  ").and(node.remarks(now)).with(Tint::Plain, &gap(&command(run.id, &node.name)))
         }
         (Sort::Group { members, .. }, ..) => line.with(Tint::Plain, &gap(&format!("of {members}"))),

@@ -93,9 +93,8 @@ impl Tree {
 
     /// The signals that are waited for, each with the run that waits.
     pub(super) fn signals(&self) -> Vec<(RunId, &str)> {
-        let open = |(id, node): (&Id, &'_ Node)| {
-            matches!(node.sort, Sort::Signal { .. }).then_some(*id).filter(|_| !node.state.has_ended())
-        };
+        let open =
+            |(id, node): (&Id, &'_ Node)| node.takes_signals().then_some(*id).filter(|_| !node.state.has_ended());
         let mut ids: Vec<Id> = self.nodes.iter().filter_map(open).collect();
         ids.sort_unstable();
         let of = |id: Id| {

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 /// The name leads inside, or is an address there.
 #[derive(Debug, Error)]
-#[error("{host} leads to {ip}, which is no address outside; allow inner addresses for this agent if that is meant")]
+#[error("{host} leads to {ip}, which is no address outside; say allow_inner: true beside it if that is meant")]
 pub(crate) struct Refused {
     pub(crate) host: String,
     pub(crate) ip: IpAddr,

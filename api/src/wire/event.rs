@@ -189,9 +189,9 @@ fn briefed(brief: &Brief) -> Details {
         .shown_if(!brief.visitor.is_empty(), |it| it.json("visitor", &names(&brief.visitor)))
         .shown_if(!brief.dropped.is_empty(), |it| it.json("dropped_arguments", &brief.dropped))
         .given(brief.only.as_ref(), |it, only| it.json("only", only))
-        .shown_if(brief.triggers_nothing, |it| it.flag("triggers_nothing", true))
-        .shown_if(brief.subagent, |it| it.flag("subagent", true))
-        .shown_if(brief.protected, |it| it.flag("protected", true))
+        .shown_if(brief.triggers_nothing, |it| it.flag("triggers_nothing", brief.triggers_nothing))
+        .shown_if(brief.subagent, |it| it.flag("subagent", brief.subagent))
+        .shown_if(brief.protected, |it| it.flag("protected", brief.protected))
         .given(brief.user.as_ref(), |it, user| it.text("user", user))
         .shown_if(!brief.documents.is_empty(), |it| {
             it.json("documents", &brief.documents.iter().map(|document| document.name.as_str()).collect::<Vec<_>>())

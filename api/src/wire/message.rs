@@ -1,6 +1,7 @@
 //! A message of a conversation: who said it, and what, in words.
 
 use rejoin::{Message, Sort, Speaker};
+use serde_json::Value;
 
 /// What sort of speaker it is, and its name.
 pub(crate) fn speaker(message: &Message) -> (&'static str, Option<&str>) {
@@ -13,12 +14,22 @@ pub(crate) fn speaker(message: &Message) -> (&'static str, Option<&str>) {
     }
 }
 
+/// How whoever takes over can be reached, where that is shown.
+pub(crate) fn contact(message: &Message) -> Option<&Value> {
+    let is_handoff = matches!(message.sort, Sort::Handoff | Sort::HandoffEnd);
+    message.content.as_ref().ok().filter(|_| is_handoff)?.get("contact").filter(|contact| contact.is_object())
+}
+
 /// What was said, in words: a task's description, what is shown when a person takes over.
 pub(crate) fn words(message: &Message) -> String {
-    let text = message.text();
-    match &message.content {
-        Err(_) => format!("failed: {text}"),
-        Ok(_) if message.sort == Sort::Handoff => format!("{text} (a person is asked to take over)"),
-        Ok(_) => text,
+    let mut text = message.text();
+    if message.content.is_err() {
+        return format!("failed: {text}");
     }
+    let way = |name: &str| contact(message)?.get(name)?.as_str();
+    let ways: Vec<&str> = ["email", "phone", "url"].into_iter().filter_map(way).collect();
+    if !ways.is_empty() {
+        text = format!("{text} ({})", ways.join(", "));
+    }
+    if message.sort == Sort::Handoff { text + " (a person is asked to take over)" } else { text }
 }

@@ -15,7 +15,7 @@ mod why;
 pub(crate) use conversation::sort_name;
 pub(crate) use event::EventView;
 pub(crate) use import::ImportView;
-pub(crate) use message::{speaker, words};
+pub(crate) use message::{contact, speaker, words};
 pub(crate) use operations::Operations;
 pub(crate) use reindex::ReindexView;
 pub(crate) use run::RunView;

@@ -216,6 +216,10 @@ fn chance(wait: &Waiting) -> String {
 /// What somebody can do about it.
 fn advice(why: &Why, wait: &Waiting) -> Option<String> {
     match (&wait.on, wait.by) {
+        (On::Signal { name }, _) if name.starts_with('$') => Some(format!(
+            "its agent answers later, at the address that it was given; to end it: cancel run {}",
+            why.run
+        )),
         (On::Signal { name }, _) => {
             Some(format!("to answer, while the project is at work: rejoin signal {} {} JSON", why.run, quoted(name)))
         }

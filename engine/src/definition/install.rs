@@ -217,8 +217,23 @@ fn checked(definition: &Definition) -> Box<crate::registry::Check> {
 /// The JSON Schema of an object with these fields, and no others.
 pub(super) fn schema(fields: &[Field]) -> Value {
     let properties: Map<String, Value> =
-        fields.iter().map(|field| (field.name.value.clone(), field.schema.clone())).collect();
+        fields.iter().map(|field| (field.name.value.clone(), of_field(field))).collect();
     let required: Vec<&str> =
         fields.iter().filter(|field| field.required).map(|field| field.name.value.as_str()).collect();
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+/// What may be left out may be null too: that is what expressions read where it was.
+fn of_field(field: &Field) -> Value {
+    let mut schema = field.schema.clone();
+    if field.required {
+        return schema;
+    }
+    match schema.get("type").cloned() {
+        Some(Value::String(kind)) if schema.get("enum").is_none() && schema.get("const").is_none() => {
+            schema["type"] = json!([kind, "null"]);
+            schema
+        }
+        _ => json!({ "anyOf": [schema, { "type": "null" }] }),
+    }
 }

@@ -108,21 +108,32 @@ pub(super) async fn interpret(
 /// How often it has been where.
 #[derive(Default)]
 struct Rounds<'a> {
+    /// How often it came back to where it had been.
     cycles: u32,
     visits: BTreeMap<&'a str, u32>,
+    /// How often it was kept from a unit.
+    guarded: u32,
 }
 
 impl<'a> Rounds<'a> {
     /// The outcome where this unit may not be entered once more.
     fn enter(&mut self, workflow: &Workflow, unit: &'a str) -> Option<&'static str> {
-        self.cycles += 1;
         let visits = self.visits.entry(unit).or_default();
         *visits += 1;
-        match () {
-            () if self.cycles > workflow.cycles => Some(GUARDS[0]),
+        let comes_back = *visits > 1;
+        self.cycles += u32::from(comes_back);
+        let guard = match () {
+            () if comes_back && self.cycles > workflow.cycles => Some(GUARDS[0]),
             () if *visits > workflow.visits => Some(GUARDS[1]),
             () => None,
-        }
+        };
+        self.guarded += u32::from(guard.is_some());
+        guard
+    }
+
+    /// Whether the routes of guards lead round too.
+    fn is_endless(&self, workflow: &Workflow) -> bool {
+        self.guarded > workflow.cycles
     }
 }
 
@@ -133,6 +144,7 @@ async fn walk(workflow: &Workflow, ctx: &Context, scope: &mut Scope, results: &m
         let unit = workflow.unit(name).ok_or_else(|| lost(name))?;
         // A guard is an outcome like any other; one that nobody has a route for ends the run.
         let ended = match rounds.enter(workflow, &unit.name) {
+            Some(guard) if rounds.is_endless(workflow) => return Err(guarded(guard, workflow, name).into()),
             Some(guard) => {
                 // It was not entered: what came of it before is what there is.
                 let value = scope.variables().get(name).map(|value| (**value).clone()).unwrap_or_default();
@@ -150,6 +162,12 @@ async fn walk(workflow: &Workflow, ctx: &Context, scope: &mut Scope, results: &m
 }
 
 impl Ended {
+    fn timed_out(self) -> Ended {
+        let mut late = self.renamed("timed-out");
+        late.status["status"] = json!("timed-out");
+        late
+    }
+
     fn renamed(self, outcome: &str) -> Ended {
         let mut status = self.status;
         status["outcome"] = json!(outcome);
@@ -163,7 +181,7 @@ fn lost(name: &str) -> Failure {
 
 fn guarded(guard: &str, workflow: &Workflow, unit: &str) -> Failure {
     let (cycles, visits) = (workflow.cycles, workflow.visits);
-    let most = if guard == GUARDS[0] { format!("{cycles} units") } else { format!("{visits} visits of {unit:?}") };
+    let most = if guard == GUARDS[0] { format!("{cycles} cycles") } else { format!("{visits} visits of {unit:?}") };
     Failure::business(guard, format!("the limit of {most} is reached"))
 }
 
@@ -191,7 +209,10 @@ async fn follow<'a>(
             if let Some(cancelled) = ctx.cancellation() {
                 return Err(Stop::Fail(cancelled));
             }
-            scope.note(&variable_of(&call.name), &done);
+            let variable = variable_of(&call.name);
+            if !ALWAYS.contains(&variable.as_str()) {
+                scope.note(&variable, &done);
+            }
             results.add(call.name.value.clone(), &done.value);
             let on = if done.failure.is_some() { failed.as_ref() } else { then.as_ref() };
             on.map(|name| name.value.as_str())

@@ -39,7 +39,7 @@ pub use source::{At, Place, Source};
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The most files of a project.
 const FILES: usize = 1000;
@@ -55,8 +55,8 @@ impl Project {
         (project, found)
     }
 
-    /// The files of a project: of a folder `rejoin.yaml` and everything in `workflows`; of a file it, and what the folder that
-    /// it belongs to declares.
+    /// The files of a project: of a folder `rejoin.yaml` and everything in `workflows`; of a file it, what the folder that it
+    /// belongs to declares, and the other workflows beside it if that is `workflows`.
     ///
     /// # Errors
     ///
@@ -81,6 +81,10 @@ impl Project {
             if !sources.iter().any(|known| Path::new(&known.name) == path) {
                 sources.push(source(path)?);
             }
+            if folder.ends_with("workflows") {
+                let others = workflows_in(folder)?.into_iter().filter(|file| file != path);
+                sources.extend(others.map(|file| source(&file)).collect::<io::Result<Vec<_>>>()?);
+            }
             return Ok(sources);
         }
         sources.extend(declaration(path)?);
@@ -90,18 +94,23 @@ impl Project {
             return Err(io::Error::other(format!("{} has neither rejoin.yaml nor a folder workflows", path.display())));
         }
         let folder = if workflows.is_dir() { &workflows } else { path };
-        let listed = fs::read_dir(folder).map_err(|error| named(folder, &error))?;
-        let mut files: Vec<_> = listed.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-        files.sort();
-        files.retain(|file| is_definition(file) && !read::declares_project(&file.to_string_lossy()));
-        if files.len() > FILES {
-            return Err(io::Error::other(format!("{} has more than {FILES} files", folder.display())));
-        }
-        for file in files {
+        for file in workflows_in(folder)? {
             sources.push(source(&file)?);
         }
         Ok(sources)
     }
+}
+
+/// The definitions in a folder, by their names.
+fn workflows_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let listed = fs::read_dir(folder).map_err(|error| named(folder, &error))?;
+    let mut files: Vec<_> = listed.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    files.sort();
+    files.retain(|file| is_definition(file) && !read::declares_project(&file.to_string_lossy()));
+    if files.len() > FILES {
+        return Err(io::Error::other(format!("{} has more than {FILES} files", folder.display())));
+    }
+    Ok(files)
 }
 
 fn is_definition(path: &Path) -> bool {

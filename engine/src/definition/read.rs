@@ -7,6 +7,7 @@ mod workflow;
 
 use super::diagnostic::{Code, Diagnostics};
 use super::expression::{Expression, Flaw, Mapping, Template};
+use super::interpret::ALWAYS;
 use super::model::Project;
 use super::source::{At, Node, Place, Source, Tree};
 pub(super) use fields::nearest;
@@ -65,6 +66,16 @@ fn variable(text: At<String>, found: &mut Diagnostics) -> At<String> {
         found.advise(Code::BadName, text.at.clone(), message, help);
     }
     text
+}
+
+/// The name of a variable that a definition sets: not one of those that are always there, of which others than it says what they are.
+fn own_variable(text: At<String>, found: &mut Diagnostics) -> At<String> {
+    let name = variable(text, found);
+    if ALWAYS.contains(&name.value.as_str()) {
+        let message = format!("{:?} is always there, and cannot be set", name.value);
+        found.advise(Code::BadName, name.at.clone(), message, "choose another name");
+    }
+    name
 }
 
 fn text(node: &Node, field: &str, found: &mut Diagnostics) -> Option<At<String>> {

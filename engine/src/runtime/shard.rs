@@ -186,6 +186,7 @@ impl Shard {
                 Input::Worker(said) => self.hear(said),
                 Input::Stop { patient, reply } => {
                     self.stopping.get_or_insert_default().push(reply);
+                    self.steps.begin_none();
                     if !patient {
                         self.settings.shutdown_patience = Duration::ZERO;
                     }
@@ -643,6 +644,10 @@ impl Shard {
     }
 
     fn execute(&mut self, run: RunId, task: StepTask) {
+        if self.stopping.is_some() {
+            // What is not begun now is whole when it begins after the next start.
+            return;
+        }
         if !self.runs.contains_key(&run) {
             match self.take_active(run) {
                 Ok(active) => self.put_active(run, active),

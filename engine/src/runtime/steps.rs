@@ -126,6 +126,11 @@ impl Steps {
         self.begin_no_more(run);
     }
 
+    /// Nothing that waits for a place gets one any more; what is being executed may end.
+    pub(crate) fn begin_none(&mut self) {
+        self.wanted.clear();
+    }
+
     /// What waits for a place is not wanted any more; what is being executed may end.
     pub(crate) fn begin_no_more(&mut self, run: RunId) {
         let of_run = (run, OpNo(0))..=(run, OpNo(u32::MAX));

@@ -1,6 +1,7 @@
 //! Stages: assignments side by side, outcomes, routes, guards.
 
 use super::{AGENTS, app, begin, ends, gives, runs_of};
+use rejoin::definition::{Code, Project, Source};
 use serde_json::json;
 
 #[test]
@@ -105,6 +106,33 @@ stages:
     assert_eq!(runs_of(&simulation, "judge").len(), 3);
     let cycles = main.replace("visits: 3", "visits: 100, cycles: 7");
     assert_eq!(ends(&[AGENTS, &cycles], json!({})).unwrap_err().code(), "too-many-cycles");
+    let routed = routed.replace("visits: 3", "visits: 100, cycles: 2").replace("too-many-visits", "too-many-cycles");
+    assert_eq!(ends(&[AGENTS, &routed], json!({})).unwrap(), json!("enough"));
+    // A way that only leads back to itself ends all the same.
+    let round = routed.replace("too-many-cycles: enough", "too-many-cycles: draft");
+    assert_eq!(ends(&[AGENTS, &round], json!({})).unwrap_err().code(), "too-many-cycles");
+}
+
+#[test]
+fn spec_f8_a_long_way_is_no_round() {
+    let nodes: String =
+        (0..60).map(|number| format!("  n{number}: {{ set: {{ x: {number} }}, then: n{} }}\n", number + 1)).collect();
+    let main = format!("workflow: main\nnodes:\n{nodes}  n60: {{ end: '= x' }}\n");
+    assert_eq!(ends(&[&main], json!({})).unwrap(), json!(59));
+}
+
+#[test]
+fn spec_d4_no_unit_takes_the_place_of_the_metadata() {
+    for node in [
+        "metadata: { set: { a: 1 } }",
+        "a: { set: { metadata: 1 } }",
+        "a: { each: '= [1]', item: status, do: [{ set: { b: 1 } }] }",
+    ] {
+        let text = format!("workflow: main\nnodes: {{ {node} }}\n");
+        let source = Source { name: "main.yaml".to_owned(), text };
+        let found = Project::read(vec![source]).1;
+        assert!(found.all().iter().any(|it| it.code == Code::BadName), "{node}: {:?}", found.all());
+    }
 }
 
 #[test]

@@ -21,8 +21,8 @@ use std::time::Duration;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How much of what a model is saying is told, in bytes: its end.
-const TAIL: usize = 80;
+/// How much of what a model is saying is told, in bytes: its end, as much as has room beside a name.
+const TAIL: usize = 48;
 
 /// An agent, and who answers for its model.
 pub(super) struct Desk {

@@ -75,9 +75,7 @@ pub(crate) enum AgentError {
     Url { agent: String, url: String },
     #[error("agent {agent:?} has an endpoint with a name or password in it; give the key as a secret instead")]
     Credentials { agent: String },
-    #[error(
-        "agent {agent:?} has the endpoint {url}, which is not encrypted; use https, or allow inner addresses for it"
-    )]
+    #[error("agent {agent:?} has the endpoint {url}, which is not encrypted; use https, or say allow_inner: true")]
     Plain { agent: String, url: String },
     #[error("agent {agent:?} has the endpoint {url}, and {reason}")]
     Inner { agent: String, url: String, reason: String },

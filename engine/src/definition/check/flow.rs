@@ -114,8 +114,8 @@ fn possible(unit: &Unit) -> (BTreeMap<&str, &At<String>>, bool) {
     let mut open = false;
     match &unit.work {
         Work::Stage(stage) => {
-            // The first answer to what is asked before lets the work begin.
-            let before = stage.entry.iter().flat_map(|it| it.answers.iter().skip(1).chain(&it.late));
+            let before = stage.entry.iter().flat_map(|it| it.answers.iter().chain(&it.late));
+            let before = before.filter(|answer| !begins(unit, answer));
             let after = stage.exit.iter().flat_map(|it| it.answers.iter().chain(&it.late));
             named.extend(before.chain(after).map(|it| (it.value.as_str(), it)));
             open = stage.exit.is_none();
@@ -127,6 +127,13 @@ fn possible(unit: &Unit) -> (BTreeMap<&str, &At<String>>, bool) {
         _ => {}
     }
     (named, open)
+}
+
+/// Whether that answer to what is asked before lets a stage begin: the first does.
+fn begins(unit: &Unit, answer: &str) -> bool {
+    let Work::Stage(stage) = &unit.work else { return false };
+    let first = stage.entry.as_ref().and_then(|question| question.answers.first());
+    first.is_some_and(|first| first.value == answer)
 }
 
 fn outcomes(unit: &Unit, found: &mut Diagnostics) {
@@ -155,6 +162,12 @@ fn outcomes(unit: &Unit, found: &mut Diagnostics) {
     };
     for (route, _) in &unit.routes {
         let name = route.value.as_str();
+        if begins(unit, name) && !named.contains_key(name) {
+            let message = format!("{name:?} lets the work of {:?} begin, and is not its outcome", unit.name.value);
+            let help = "the first answer to what is asked before begins; put another one first, or take the route out";
+            found.advise(Code::RouteWithoutOutcome, route.at.clone(), message, help);
+            continue;
+        }
         let can = open || named.contains_key(name) || simple.contains(&name);
         if !can && !FAILURES.contains(&name) && !GUARDS.contains(&name) {
             let message = format!("{:?} never ends with {name:?}", unit.name.value);

@@ -58,7 +58,10 @@ pub(super) async fn perform(
             gather(named, results, |values| Value::Object(values.into_iter().collect()))?
         }
         Work::Each { items, item, at_most, body } => {
-            let items = listed(&unit.name, items.value(scope.variables())?)?;
+            let items = match listed(&unit.name, items.value(scope.variables())?) {
+                Ok(items) => items,
+                Err(failure) => return Ok(Ended::failed(failure)),
+            };
             let ended = each(items, item, *at_most, body, ctx, scope).await;
             let numbered = ended.into_iter().enumerate().map(|(number, ended)| (number.to_string(), ended));
             gather(numbered, results, |values| values.into_iter().map(|(_, value)| value).collect())?
@@ -100,13 +103,13 @@ async fn ask(question: &str, within: Option<Duration>, ctx: &Context) -> Ended {
 }
 
 /// The items of a list.
-fn listed(unit: &str, value: Value) -> Result<Vec<Value>, Stop> {
+fn listed(unit: &str, value: Value) -> Result<Vec<Value>, Failure> {
     let what = match value {
         Value::Array(items) if items.len() <= ITEMS => return Ok(items),
         Value::Array(items) => format!("{} items, and {ITEMS} at most", items.len()),
         other => format!("no list but {other:.80}"),
     };
-    Err(Stop::Fail(Failure::business("no-items", format!("{unit:?} was to go through {what}"))))
+    Err(Failure::business("no-items", format!("{unit:?} was to go through {what}")))
 }
 
 /// Says something in the conversation, or writes it to a person, whom an agent answers.
@@ -171,7 +174,10 @@ pub(super) async fn trigger(target: &Target, ctx: &Context, scope: &Scope) -> Re
     if target.inline {
         call = call.inline();
     }
-    Ok(finished(call.await.map(Tagged::untag)))
+    let ended = finished(call.await.map(Tagged::untag));
+    // The time of a step of the flow itself is the flow's.
+    let is_late = target.own.is_some() && ended.failure.as_ref().is_some_and(|failure| failure.code() == "timeout");
+    Ok(if is_late { ended.timed_out() } else { ended })
 }
 
 /// Things that are done one after the other, in a scope of their own.

@@ -6,7 +6,8 @@ use super::super::model::{Assignment, Handoff, Question, Route, Stage, Target, U
 use super::super::source::{At, Node, Tree};
 use super::fields::Fields;
 use super::project::{self, twice};
-use super::{duration, expression, name, template, text, variable, workflow};
+use super::{duration, expression, name, own_variable, template, text, variable, workflow};
+use std::collections::BTreeSet;
 
 /// How many nodes may stand in each other.
 const DEEPEST: usize = 8;
@@ -86,9 +87,29 @@ fn question(fields: &mut Fields<'_>, text: At<Template>, persons: Vec<At<String>
     if read.persons.is_empty() {
         fields.found.add(Code::NobodyAsked, read.text.at.clone(), "this question is put to nobody");
     }
-    if read.answers.len() < 2 {
+    let different: BTreeSet<&str> = read.answers.iter().map(|answer| answer.value.as_str()).collect();
+    if different.len() < 2 || different.len() < read.answers.len() {
         let help = "name the answers that may be given: answers: [approve, reject]";
-        fields.found.advise(Code::NoAnswers, read.text.at.clone(), "this question has no answers to choose from", help);
+        fields.found.advise(
+            Code::NoAnswers,
+            read.text.at.clone(),
+            "this question has no different answers to choose from",
+            help,
+        );
+    }
+    if let Some(late) = &read.late {
+        if read.within.is_none() {
+            let place = fields.place("late");
+            fields.found.advise(Code::UnknownField, place, "late is for a question that expires", "say within: 2d too");
+        }
+        if !different.contains(late.value.as_str()) {
+            let message = format!(
+                "{:?} is none of the answers: {}",
+                late.value,
+                different.into_iter().collect::<Vec<_>>().join(", ")
+            );
+            fields.found.add(Code::LateWithoutRoute, late.at.clone(), message);
+        }
     }
     read
 }
@@ -218,7 +239,7 @@ fn work(kind: &str, name: &At<String>, fields: &mut Fields<'_>, left: usize) -> 
         }
         "handoff" => handoff(fields)?,
         "set" => Work::Set(
-            fields.mappings("set").into_iter().map(|(it, value)| (variable(it, fields.found), value)).collect(),
+            fields.mappings("set").into_iter().map(|(it, value)| (own_variable(it, fields.found), value)).collect(),
         ),
         "end" => Work::End(fields.mapping("end")?),
         _ => Work::Fail { code: fields.text("fail")?, message: fields.template("message") },
@@ -291,7 +312,7 @@ fn choice(fields: &mut Fields<'_>) -> Work {
 fn each(fields: &mut Fields<'_>, left: usize) -> Option<Work> {
     let items = fields.get("each").and_then(|node| expression(node, "each", fields.found))?;
     let at = fields.place("each");
-    let item = fields.text("item").map(|it| variable(it, fields.found));
+    let item = fields.text("item").map(|it| own_variable(it, fields.found));
     let at_most = fields.number("at_most", 1, 10_000).unwrap_or(AT_ONCE) as usize;
     let body = fields.need("do").map(|node| body(node, left, fields.found))?;
     Some(Work::Each { items, item: item.unwrap_or_else(|| At::new("item".to_owned(), at)), at_most, body })
@@ -309,7 +330,7 @@ fn body(node: &Node, left: usize, found: &mut Diagnostics) -> Vec<Unit> {
             Tree::Map(fields) => fields.iter().find(|(name, _)| name.value == "as").map(|(_, node)| node),
             _ => None,
         };
-        let given = given.and_then(|node| text(node, "as", found)).map(|it| variable(it, found));
+        let given = given.and_then(|node| text(node, "as", found)).map(|it| own_variable(it, found));
         let name = given.unwrap_or_else(|| At::new(format!("step{}", number + 1), item.at.clone()));
         units.extend(nested(name, item, false, left, found));
     }

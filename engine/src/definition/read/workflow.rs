@@ -4,10 +4,10 @@ use super::super::diagnostic::{Code, Diagnostics};
 use super::super::model::{Field, Unit, Workflow};
 use super::super::source::{At, Node, Tree};
 use super::fields::Fields;
-use super::{name, project::twice, unit, variable};
+use super::{name, own_variable, project::twice, unit, variable};
 use serde_json::{Value, json};
 
-/// How many units a run goes through, where nothing is said.
+/// How often a run comes back to where it has been, where nothing is said.
 const CYCLES: u64 = 30;
 /// How often through the same.
 const VISITS: u64 = 5;
@@ -68,7 +68,7 @@ pub(super) fn read(node: &Node, source: &str, found: &mut Diagnostics) -> Option
 
 /// The name of a unit that routes lead to.
 fn unit_name(text: At<String>, found: &mut Diagnostics) -> At<String> {
-    let name = variable(text, found);
+    let name = own_variable(text, found);
     if name.value == "end" {
         let message = "no stage or node can be named \"end\": a route to that ends the run";
         found.add(Code::BadName, name.at.clone(), message);
