@@ -179,6 +179,45 @@ async fn inv_a5_a_shutdown_waits_for_steps_and_loses_nothing() {
     assert_eq!(run.describe().expect("reading goes on").row.status, RunStatus::Completed);
 }
 
+#[tokio::test]
+async fn inv_a5_a_shutdown_begins_no_step() {
+    const TWO: Workflow<(), u32> = Workflow::named("two");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (begun, behind) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let app = || {
+        let (begun, behind) = (begun.clone(), behind.clone());
+        Engine::open(folder.path()).workflow(&TWO, move |ctx: Context, (): ()| {
+            let (begun, behind) = (begun.clone(), behind.clone());
+            async move {
+                ctx.step("first", move || {
+                    begun.store(true, Ordering::SeqCst);
+                    async {
+                        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                        Ok::<u32, Failure>(1)
+                    }
+                })
+                .await?;
+                ctx.step("second", move || {
+                    behind.store(true, Ordering::SeqCst);
+                    async { Ok::<u32, Failure>(2) }
+                })
+                .await
+            }
+        })
+    };
+    let engine = app().start().await.expect("it starts");
+    let run = engine.trigger(&TWO, ()).await.expect("a run");
+    while !begun.load(Ordering::SeqCst) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    engine.shutdown().await;
+    assert!(!behind.load(Ordering::SeqCst), "the second step was begun");
+    let id = run.id();
+    drop((run, engine));
+    let engine = app().start().await.expect("it starts again");
+    assert_eq!(engine.run::<u32>(id).result().await.expect("it completes"), 2);
+}
+
 /// A small file system of its own, unmounted at the end; `None`, loudly, where that cannot be had.
 struct Small {
     folder: tempfile::TempDir,
