@@ -6,7 +6,7 @@ use crate::agents::{command, http, model, webhook};
 use crate::endpoint::Door;
 use crate::error::Trouble;
 use crate::live::interrupts::Interrupts;
-use crate::output::Console;
+use crate::output::{Console, INTERRUPTED};
 use crate::project::{Step, Versions};
 use rejoin::definition::Project;
 use rejoin::definition::model::{Agent, AgentKind, ChannelKind, Model, Secret};
@@ -92,6 +92,8 @@ impl Host {
     pub(crate) async fn close_patiently(self, interrupts: &mut Interrupts, console: &mut Console) {
         let mut closing = pin!(self.close());
         if timeout(UNNOTICED, &mut closing).await.is_err() {
+            // One intention may have been told twice.
+            interrupts.forget().await;
             console.note(
                 "what is under way may take ten seconds more to end; Ctrl-C breaks it off, and it is done again later",
             );
@@ -109,6 +111,28 @@ impl Host {
         // What is under way may need the door to end.
         self.engine.shutdown().await;
         self.door.close();
+    }
+}
+
+/// Waits until it is open. Whoever asks it to end is heard then; who asks twice does not want to wait for that: the process ends as
+/// kill would end it, and nothing is lost.
+pub(crate) async fn patiently(
+    opening: impl Future<Output = Result<Host, Trouble>>,
+    interrupts: &mut Interrupts,
+    console: &mut Console,
+) -> Result<Host, Trouble> {
+    let mut opening = pin!(opening);
+    tokio::select! {
+        host = &mut opening => return host,
+        () = interrupts.next() => {}
+    }
+    console.note("the store is being opened; Ctrl-C once more ends that at once");
+    tokio::select! {
+        host = opening => {
+            interrupts.keep();
+            host
+        }
+        () = interrupts.next() => std::process::exit(INTERRUPTED.into()),
     }
 }
 

@@ -40,6 +40,16 @@ impl Redactor {
         clean[clean.ceil_char_boundary(doubtful)..].to_owned()
     }
 
+    /// A text that goes on, without what may be the beginning of a secret.
+    pub(crate) fn certain<'a>(&self, text: &'a str) -> &'a str {
+        let begins = |secret: &String| {
+            let lengths = (1..secret.len()).rev().filter(|length| secret.is_char_boundary(*length));
+            lengths.map(|length| &secret[..length]).find(|begin| text.ends_with(begin)).map_or(0, str::len)
+        };
+        let doubtful = self.secrets.iter().map(begins).max().unwrap_or(0);
+        &text[..text.len() - doubtful]
+    }
+
     pub(crate) fn text(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), INSTEAD) } else { text }
@@ -76,6 +86,15 @@ mod tests {
         assert_eq!(redactor.text("x hunter2-long y hunter2"), "x [redacted] y [redacted]");
         let value = redactor.value(json!({ "a": ["hunter2", 1234, 5], "is hunter2": null }));
         assert_eq!(value, json!({ "a": ["[redacted]", "[redacted]", 5], "is [redacted]": null }));
+    }
+
+    #[test]
+    fn the_beginning_of_a_secret_waits_for_the_rest() {
+        let redactor = Redactor::new(["sk-été-1".to_owned()]);
+        for (text, certain) in [("It is sk-é", "It is "), ("It is sk-ét, no", "It is sk-ét, no"), ("s", ""), ("", "")]
+        {
+            assert_eq!(redactor.certain(text), certain);
+        }
     }
 
     #[test]

@@ -110,7 +110,8 @@ impl Chat {
         let (wish, view) = (self.wish(), self.view());
         let talked: Result<_, Trouble> = runtime.block_on(async {
             let mut interrupts = Interrupts::listen();
-            let host = Host::open(&project, &folder, &data, self.listen).await?;
+            let opening = Host::open(&project, &folder, &data, self.listen);
+            let host = host::patiently(opening, &mut interrupts, console).await?;
             let talked = chat::talk(&host.engine, wish, view, &mut interrupts, console).await;
             let programs = host.programs();
             host.close_patiently(&mut interrupts, console).await;

@@ -170,7 +170,8 @@ impl Place {
         let runtime = runtime.map_err(|error| Trouble::Start(error.to_string()))?;
         let ended: Result<_, Trouble> = runtime.block_on(async {
             let mut interrupts = Interrupts::listen();
-            let host = Host::open(project, &folder, &data, self.listen).await?;
+            let opening = Host::open(project, &folder, &data, self.listen);
+            let host = host::patiently(opening, &mut interrupts, console).await?;
             let ended = self.follow(&host.engine, &mut interrupts, console, next).await;
             let programs = host.programs();
             host.close_patiently(&mut interrupts, console).await;
@@ -378,7 +379,8 @@ fn unfinished(engine: &Engine) -> Result<Vec<RunInfo>, Trouble> {
 }
 
 fn has_ended(engine: &Engine, run: RunId) -> bool {
-    engine.describe(run).is_ok_and(|described| described.row.status.is_closed())
+    // One that is not there any more waits for nobody.
+    engine.describe(run).map_or(true, |described| described.row.status.is_closed())
 }
 
 /// The newest run of this workflow and input that has not ended, or of which nobody has seen the end.

@@ -17,7 +17,7 @@ pub(crate) struct Door(Arc<Shared>);
 
 struct Shared {
     url: String,
-    /// The secrets that agents are given, which nothing that they say later may bring into the log.
+    /// The secrets that agents are given, which no late answer of theirs may bring into the log.
     secrets: Mutex<BTreeMap<String, Vec<SecretRef>>>,
     stands: watch::Sender<Stands>,
 }

@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use std::process::ExitCode;
 
 /// What shells expect of a command that was ended by SIGINT.
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Data goes out through it, and so does what is wrong.
 pub(crate) struct Console {

@@ -6,7 +6,7 @@ mod table;
 mod text;
 pub(crate) mod tree;
 
-pub(crate) use console::Console;
+pub(crate) use console::{Console, INTERRUPTED};
 pub(crate) use meter::Meter;
 pub(crate) use table::{Column, Fit, Table};
 pub(crate) use text::{counted, printable, shorten, time};

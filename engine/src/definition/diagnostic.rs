@@ -82,7 +82,7 @@ codes! {
     MissingMetadata = "R310", Warning, "metadata that the target declares, and nobody gives";
     MetadataTold = "R311", Warning, "metadata in words that an agent reads";
     NoContact = "R401", Warning, "a handoff that shows nobody whom to reach";
-    NoAnswers = "R402", Error, "a question with fewer than two answers";
+    NoAnswers = "R402", Error, "a question without two different answers";
     NobodyAsked = "R403", Error, "a question that is put to nobody";
     LateWithoutRoute = "R404", Error, "a question that can expire, and nothing says what then";
     NeedsUser = "R405", Error, "headless work that needs the user of a conversation";

@@ -168,7 +168,7 @@ fn fits(definition: &Definition, input: &Value) -> Result<(), Failure> {
     if definition.input.is_empty() {
         return Ok(());
     }
-    misfit(&definition.name, &Schema::new(&schema(&definition.input))?.problems(input))
+    misfit(&definition.name, &Schema::new(&accepted(&definition.input))?.problems(input))
 }
 
 fn misfit(name: &str, problems: &[String]) -> Result<(), Failure> {
@@ -206,7 +206,7 @@ fn checked(definition: &Definition) -> Box<crate::registry::Check> {
         return Box::new(|_| Ok(()));
     }
     let name = definition.name.value.clone();
-    let schema = Schema::new(&schema(&definition.input));
+    let schema = Schema::new(&accepted(&definition.input));
     Box::new(move |input| {
         let schema = schema.as_ref().map_err(Clone::clone)?;
         let input: Value = crate::failure::decode("the input", input)?;
@@ -217,23 +217,23 @@ fn checked(definition: &Definition) -> Box<crate::registry::Check> {
 /// The JSON Schema of an object with these fields, and no others.
 pub(super) fn schema(fields: &[Field]) -> Value {
     let properties: Map<String, Value> =
-        fields.iter().map(|field| (field.name.value.clone(), of_field(field))).collect();
+        fields.iter().map(|field| (field.name.value.clone(), field.schema.clone())).collect();
     let required: Vec<&str> =
         fields.iter().filter(|field| field.required).map(|field| field.name.value.as_str()).collect();
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
-/// What may be left out may be null too: that is what expressions read where it was.
-fn of_field(field: &Field) -> Value {
-    let mut schema = field.schema.clone();
-    if field.required {
-        return schema;
-    }
-    match schema.get("type").cloned() {
-        Some(Value::String(kind)) if schema.get("enum").is_none() && schema.get("const").is_none() => {
-            schema["type"] = json!([kind, "null"]);
-            schema
+/// As [`schema`], for whoever gives what another run was given: what that was not given it reads as null, and passes on as that.
+fn accepted(fields: &[Field]) -> Value {
+    let mut schema = schema(fields);
+    for field in fields.iter().filter(|field| !field.required && field.default.is_none()) {
+        let own = &mut schema["properties"][&field.name.value];
+        match own.get("type").cloned() {
+            Some(Value::String(kind)) if own.get("enum").is_none() && own.get("const").is_none() => {
+                own["type"] = json!([kind, "null"]);
+            }
+            _ => *own = json!({ "anyOf": [own.take(), { "type": "null" }] }),
         }
-        _ => json!({ "anyOf": [schema, { "type": "null" }] }),
     }
+    schema
 }

@@ -135,7 +135,8 @@ impl Source {
         let last = self.text.trim_end().char_indices().next_back().map_or(0, |(last, _)| last);
         // What is missing at the end is missed after the last that is there.
         let start = (start + within).min(last);
-        Some(Place { file, span: (start, start + 1) })
+        let length = self.text.get(start..)?.chars().next().map_or(1, char::len_utf8);
+        Some(Place { file, span: (start, start + length) })
     }
 
     /// A whole number that is not kept to its last digit is another number.

@@ -158,3 +158,31 @@ fn spec_f5_a_workflow_runs_by_hand_as_it_does_as_a_child() {
     let by_hand = child.replace("workflow: child", "workflow: main");
     assert_eq!(gives(&[AGENTS, &by_hand], json!({ "n": 4 })), json!(8));
 }
+
+#[test]
+fn spec_e1_what_was_left_out_may_be_left_out_below() {
+    let child = "workflow: child\ninput: { n: { type: integer, optional: true } }\nnodes: { it: { end: '= input.n == null' } }\n";
+    let main = "
+workflow: main
+input: { n: { type: integer, optional: true } }
+nodes:
+  below: { trigger: child, input: { n: '= input.n' }, then: it }
+  it: { end: '= below' }
+";
+    assert_eq!(ends(&[child, main], json!({})).unwrap(), json!(true));
+    assert_eq!(ends(&[child, main], json!({ "n": 3 })).unwrap(), json!(false));
+}
+
+#[test]
+fn spec_e5_an_answer_that_counts_when_it_is_late_is_one_of_the_answers() {
+    let question = |more: &str| {
+        let text = format!("workflow: main\nnodes: {{ it: {{ approve: Go?, persons: [ann], {more}, then: end }} }}\n");
+        let project = Source { name: "rejoin.yaml".to_owned(), text: "persons: [ann]\n".to_owned() };
+        let source = Source { name: "workflows/main.yaml".to_owned(), text };
+        Project::read(vec![project, source]).1.all().iter().map(|it| it.code).collect::<Vec<_>>()
+    };
+    assert_eq!(question("answers: [yes, no], within: 1d, late: no"), []);
+    assert_eq!(question("answers: [yes, no], within: 1d, late: maybe"), [Code::LateWithoutRoute]);
+    assert_eq!(question("answers: [yes, no], late: no"), [Code::UnknownField]);
+    assert_eq!(question("answers: [yes, yes]"), [Code::NoAnswers]);
+}

@@ -102,7 +102,8 @@ impl Parts {
         let clean = |text: &str| {
             let first = text.floor_char_boundary(text.len().saturating_sub(HEARD + redactor.longest()));
             let end = &text[first..];
-            hear(&if first > 0 { redactor.cut_text(end) } else { redactor.text(end) });
+            let end = if first > 0 { redactor.cut_text(end) } else { redactor.text(end) };
+            hear(redactor.certain(&end));
         };
         let answer = read(response, &clean).await.map_err(|failure| redacted(failure, secret.as_deref()))?;
         Ok(answer.redacted(&redactor))
@@ -129,7 +130,10 @@ async fn read(mut response: Response, hear: &(dyn Fn(&str) + Send + Sync)) -> Re
             response.chunk().await.map_err(unreachable)?
         };
         let Some(bytes) = bytes else { break };
-        let ends = reading.feed(&bytes).map_err(|error| broken(&error))?;
+        let ends = match reading.feed(&bytes) {
+            Err(_) if reading.is_finished() => break,
+            fed => fed.map_err(|error| broken(&error))?,
+        };
         hear(reading.text());
         if ends {
             break;

@@ -235,12 +235,15 @@ impl Asked {
         let schema = self.occasion.schema(agent.output.as_ref());
         let mut messages = self.occasion.messages(&agent.instructions, schema)?;
         messages.extend(self.since.iter().cloned());
+        let tools: Vec<wire::Tool> = self.toolbox.shown().cloned().map(wire::Tool::from).collect();
+        // Many endpoints take one or the other; the instructions have the schema too, and what does not fit it goes back.
+        let form = schema.filter(|_| tools.is_empty()).and_then(schema_format);
         Ok(Request {
             model: agent.model.clone(),
             messages,
-            tools: self.toolbox.shown().cloned().map(wire::Tool::from).collect(),
+            tools,
             temperature: agent.temperature,
-            response_format: schema.and_then(schema_format),
+            response_format: form,
             stream: true,
             stream_options: StreamOptions { include_usage: true },
         })

@@ -10,11 +10,16 @@ use thiserror::Error;
 /// The most bytes that an answer may have.
 pub(super) const LARGEST: usize = 4 << 20;
 
-/// Why a model stops when it has said what it had to say, in the words of several endpoints; and why it is cut off.
-const ENDS: [&str; 8] =
-    ["stop", "tool_calls", "function_call", "eos", "eos_token", "end_turn", "stop_sequence", "tool_use"];
+/// The reason of a model that is cut off at a limit, or by a filter.
 pub(super) const CUT: &str = "length";
 pub(super) const FILTERED: &str = "content_filter";
+/// What some endpoints call a limit.
+const LIMITS: [&str; 3] = ["model_length", "max_tokens", "max_output_tokens"];
+/// The reasons of a model that had more to say. Others, of which there are many, are those of one that had not.
+const BREAKS: [&str; 6] = ["error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"];
+
+/// The most lines of one event: each of them may be its last, so each is tried.
+const LINES: u32 = 32;
 
 /// Why bytes are no answer. Another attempt may bring one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -40,6 +45,7 @@ pub(super) struct Reading {
     open: Vec<u8>,
     /// The data of an event of which another line may come.
     data: Vec<u8>,
+    lines: u32,
     bytes: usize,
     /// Whether a piece of the answer has come; whether the last has.
     begun: bool,
@@ -65,7 +71,12 @@ impl Reading {
             return Err(Broken::TooLarge);
         }
         self.open.extend_from_slice(bytes);
-        self.streamed = self.streamed.or_else(|| is_stream(&self.open));
+        if self.streamed.is_none() {
+            self.streamed = is_stream(&self.open);
+            if self.streamed.is_some() && self.open.starts_with(MARK) {
+                self.open.drain(..MARK.len());
+            }
+        }
         if self.streamed == Some(true) {
             self.take_lines()?;
         }
@@ -100,9 +111,8 @@ impl Reading {
         }
         match self.answer.finish.as_deref() {
             None if !self.done => return Err(Broken::Off),
-            Some(reason) if ![CUT, FILTERED].contains(&reason) && !ENDS.contains(&reason) => {
-                return Err(Broken::Stopped(reason.to_owned()));
-            }
+            Some(reason) if BREAKS.contains(&reason) => return Err(Broken::Stopped(reason.to_owned())),
+            Some(reason) if LIMITS.contains(&reason) => self.answer.finish = Some(CUT.to_owned()),
             _ => {}
         }
         if !self.begun {
@@ -128,6 +138,7 @@ impl Reading {
     fn line(&mut self, line: &[u8]) -> Result<(), Broken> {
         match line.trim_ascii().strip_prefix(b"data:").map(<[u8]>::trim_ascii) {
             None | Some(b"") => Ok(()),
+            Some(b"[DONE]") if !self.data.is_empty() && !self.is_finished() => Err(Broken::Off),
             Some(b"[DONE]") => {
                 self.done = true;
                 Ok(())
@@ -136,12 +147,16 @@ impl Reading {
                 self.data.extend_from_slice(data);
                 let data = std::mem::take(&mut self.data);
                 match self.chunk(&data) {
-                    Err(Broken::Off) => {
+                    Err(Broken::Off) if self.lines < LINES => {
+                        self.lines += 1;
                         self.data = data;
                         self.data.push(b'\n');
                         Ok(())
                     }
-                    taken => taken,
+                    taken => {
+                        self.lines = 0;
+                        taken
+                    }
                 }
             }
         }
@@ -182,12 +197,12 @@ impl Reading {
         call.arguments.push_str(&piece.arguments());
     }
 
-    /// Which call a piece belongs to. Pieces of one call have one number, and an id of their own in the first of them; where the same
-    /// number comes with another id, as some endpoints send it, that is another call. Where there are neither, a piece with a name
-    /// begins one.
+    /// Which call a piece belongs to. Pieces of one call have one number, and an id in the first of them; where the same number comes
+    /// with another id and a name, as some endpoints send it, that is another call. Where there are neither, a piece with a name begins
+    /// one.
     fn place(&self, index: Option<u64>, id: &str, is_named: bool) -> usize {
         let next = self.calls.len();
-        let fits = |call: &Partial| id.is_empty() || call.id.is_empty() || call.id == id;
+        let fits = |call: &Partial| !is_named || id.is_empty() || call.id.is_empty() || call.id == id;
         match (index, id) {
             (Some(_), _) => self.calls.iter().rposition(|call| call.index == index && fits(call)).unwrap_or(next),
             (None, "") => match self.calls.last() {
@@ -199,9 +214,15 @@ impl Reading {
     }
 }
 
+/// What some texts begin with that is none of them.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Whether what begins like that is a stream of events; `None` while that cannot be told. What endpoints call it is no guide.
 fn is_stream(begins: &[u8]) -> Option<bool> {
-    let begins = begins.strip_prefix("\u{feff}".as_bytes()).unwrap_or(begins).trim_ascii_start();
+    if MARK.starts_with(begins) {
+        return None;
+    }
+    let begins = begins.strip_prefix(MARK).unwrap_or(begins).trim_ascii_start();
     let fields: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
     match () {
         () if fields.iter().any(|field| begins.starts_with(field)) => Some(true),
@@ -286,6 +307,12 @@ mod tests {
             r#"{"index":0,"function":{"name":"_up","arguments":"{}"}}"#,
         ]);
         assert_eq!(parts, [ToolCall::new("a", "look_up", "{}")]);
+        // An id that changes in the middle of a call.
+        let changed = calls(&[
+            r#"{"index":0,"id":"a","function":{"name":"x","arguments":""}}"#,
+            r#"{"index":0,"id":"b","function":{"arguments":"{}"}}"#,
+        ]);
+        assert_eq!(changed, [ToolCall::new("a", "x", "{}")]);
         // One id for two.
         let twice = calls(&[
             r#"{"index":0,"id":"a","function":{"name":"x"}}"#,
@@ -300,6 +327,10 @@ mod tests {
         for end in ["\n", "\r\n", "\r"] {
             assert_eq!(read(&whole.replace('\n', end)).unwrap().text, "all", "{end:?}");
         }
+        assert_eq!(read(&format!("\u{feff}{whole}")).unwrap().text, "all");
+        assert_eq!(read("\u{feff}{\"choices\":[{\"message\":{\"content\":\"all\"}}]}").unwrap().text, "all");
+        let long = format!("data: {{\"x\":[\n{}", "data: 1,\n".repeat(40));
+        assert_eq!(read(&long), Err(Broken::Off));
     }
 
     #[test]
@@ -309,6 +340,10 @@ mod tests {
                 format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"half\"}},\"finish_reason\":{reason}}}]}}\n");
             assert_eq!(read(&text), Err(Broken::Off), "{reason}");
         }
+        let torn = "data: {\"choices\":[{\"delta\":{\"content\":\"Pay \"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"not\n\ndata: [DONE]\n";
+        assert!(matches!(read(torn), Err(Broken::Off | Broken::Strange(_))));
+        let cut = "data: {\"choices\":[{\"delta\":{\"content\":\"half\"},\"finish_reason\":\"model_length\"}]}\n";
+        assert_eq!(read(cut).unwrap().finish.as_deref(), Some(CUT));
         let text = "data: {\"choices\":[{\"delta\":{\"content\":\"half\"},\"finish_reason\":\"error\"}]}\n";
         assert_eq!(read(text), Err(Broken::Stopped("error".into())));
     }

@@ -162,7 +162,8 @@ fn outcomes(unit: &Unit, found: &mut Diagnostics) {
     };
     for (route, _) in &unit.routes {
         let name = route.value.as_str();
-        if begins(unit, name) && !named.contains_key(name) {
+        let computed = matches!(&unit.work, Work::Stage(stage) if stage.outcome.is_some());
+        if begins(unit, name) && !named.contains_key(name) && !computed {
             let message = format!("{name:?} lets the work of {:?} begin, and is not its outcome", unit.name.value);
             let help = "the first answer to what is asked before begins; put another one first, or take the route out";
             found.advise(Code::RouteWithoutOutcome, route.at.clone(), message, help);

@@ -93,7 +93,7 @@ fn question(fields: &mut Fields<'_>, text: At<Template>, persons: Vec<At<String>
         fields.found.advise(
             Code::NoAnswers,
             read.text.at.clone(),
-            "this question has no different answers to choose from",
+            "this question needs two answers at least, each of them once",
             help,
         );
     }

@@ -165,7 +165,9 @@ async fn an_answer_that_does_not_fit_is_repaired() {
     let result = engine.trigger(&FILE, Value::Null).await.unwrap().result().await.unwrap();
     assert_eq!(result, json!({ "n": 7 }));
     let seen = server.seen();
-    assert_eq!(seen[0].body["response_format"]["json_schema"]["schema"]["required"], json!(["n"]));
+    // It has tools, and many endpoints take no form beside them: the instructions say it.
+    assert!(seen[0].body.get("response_format").is_none() && seen[0].body.get("tools").is_some());
+    assert!(seen[0].messages()[0]["content"].as_str().unwrap().contains(r#""required":["n"]"#));
     assert_eq!(seen[0].last(), ("user", "Count the files."));
     let roles: Vec<&str> = seen[1].messages().iter().filter_map(|message| message["role"].as_str()).collect();
     assert_eq!(roles, ["system", "user", "assistant", "user"]);
