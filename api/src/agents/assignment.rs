@@ -119,7 +119,9 @@ impl Work {
     }
 
     fn history(&self) -> Result<Option<Vec<Said>>, Failure> {
-        let Some(thread) = &self.thread else { return Ok(None) };
+        // A job that shares nothing reads nothing.
+        let shared = |thread: &&Thread| matches!(self.asked, Asked::Turn { .. }) || !thread.is_empty();
+        let Some(thread) = self.thread.as_ref().filter(shared) else { return Ok(None) };
         let mut messages = thread.messages()?;
         match &self.asked {
             Asked::Turn { number, .. } => messages.retain(|message| message.number != *number),

@@ -1,9 +1,9 @@
 //! An agent that is an endpoint on the network: asked by a signed POST for each piece of work, and heard in the answer.
 //!
-//! The request is signed as Standard Webhooks say, where there is a secret. An answer of 2xx is the result, as JSON, or
-//! an object of one field that means what it means from a program; nothing in its body is none. Another 4xx than 408, 425 and 429 is final, as is a redirection: nobody is sent elsewhere. What another
-//! attempt may mend is tried again; an answer that says when to come again (`Retry-After`, in seconds) is waited for within the
-//! attempt, up to a minute: the engine's pauses know nothing of answers.
+//! The request is signed as Standard Webhooks say, where there is a secret. An answer of 2xx is the result, as JSON, or an object of
+//! one field that means what it means from a program; nothing in its body is none. Another 4xx than 408, 425 and 429 is final, as is
+//! a redirection: nobody is sent elsewhere. What another attempt may mend is tried again; an answer that says when to come again
+//! (`Retry-After`, in seconds) is waited for within the attempt, up to a minute: the engine's pauses know nothing of answers.
 //!
 //! An answer of 202 says that the result comes later: by a POST to `/v1/run/answer` at the address in `Rejoin-Url`, with the token
 //! in `Rejoin-Run-Token`, which opens everything else that a program may ask there too. Both go over https, or to

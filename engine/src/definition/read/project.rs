@@ -92,19 +92,18 @@ fn agent(name: At<String>, node: &Node, found: &mut Diagnostics) -> Option<Agent
 fn refuse_unread(kind: &AgentKind, fields: &mut Fields<'_>) {
     const OF_PROGRAMS: [&str; 3] = ["env", "memory_mib", "output_mib"];
     let (what, unread): (&str, &[&str]) = match kind {
-        AgentKind::Command { .. } => ("program", &[]),
-        AgentKind::Http { .. } => ("endpoint", &[]),
-        AgentKind::Model(_) => ("model", &["secrets"]),
+        AgentKind::Command { .. } => ("a program", &[]),
+        AgentKind::Http { .. } => ("an endpoint", &[]),
+        AgentKind::Model(_) => ("a model", &["secrets"]),
         // What a flow divides its work with is `parallel` and `each`, and its steps have limits of their own.
-        AgentKind::Flow(_) => ("flow", &["secrets", "subagents", "timeout", "attempts"]),
-        AgentKind::Worker => ("worker", &["secrets", "timeout"]),
-        AgentKind::Rust => ("function", &["secrets", "timeout", "attempts"]),
+        AgentKind::Flow(_) => ("a flow", &["secrets", "subagents", "timeout", "attempts"]),
+        AgentKind::Worker => ("a worker", &["secrets", "timeout"]),
+        AgentKind::Rust => ("a function", &["secrets", "timeout", "attempts"]),
     };
     let of_programs = OF_PROGRAMS.iter().filter(|_| !matches!(kind, AgentKind::Command { .. }));
     for field in of_programs.chain(unread) {
         if fields.get(field).is_some() {
-            let message = format!("an agent that is a {what} has no field {field:?}");
-            let message = message.replace("a endpoint", "an endpoint");
+            let message = format!("an agent that is {what} has no field {field:?}");
             fields.found.add(Code::UnknownField, fields.place(field), message);
         }
     }
